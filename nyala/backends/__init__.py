@@ -1,0 +1,105 @@
+"""The backends, and which of them is in use.
+
+The backend of an object is fixed when its first tensor is made: the innermost ``backend_scope``, else the default.
+The default is ``$NYALA_BACKEND``, else ``$KERAS_BACKEND``, else what ``set_backend`` or Keras's ``keras.json`` says, else jax.
+Nothing here imports a backend before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nyala.base import check, config
+
+if TYPE_CHECKING:
+    from nyala.backends.base import Backend
+
+NAMES = ("jax", "torch", "tensorflow")
+
+_loaded: dict[str, Backend] = {}
+_lock = threading.RLock()
+
+backend_of_type: dict[type, Backend] = {}
+"""From the type of a tensor to its backend; filled as backends load and as new tensor types are met."""
+
+
+class _Local(threading.local):
+    backend: Backend | None = None
+
+
+local = _Local()
+_chosen: str | None = None
+
+
+def get(name: str | Backend) -> Backend:
+    """The backend of that name, loaded if need be."""
+    if not isinstance(name, str):
+        return name
+    if name in _loaded:
+        return _loaded[name]
+    check.one_of("backend", "name", name, NAMES)
+    with _lock:
+        if name not in _loaded:
+            if importlib.util.find_spec(name) is None:
+                raise ModuleNotFoundError(
+                    f"backend {name!r} needs the package `{name}`, which is not installed: pip install 'nyala[{name}]'"
+                )
+            backend = importlib.import_module(f"nyala.backends.{name}").Backend()
+            for kind in backend.tensor_types:
+                backend_of_type[kind] = backend
+            _loaded[name] = backend
+    return _loaded[name]
+
+
+def loaded() -> list[Backend]:
+    return list(_loaded.values())
+
+
+def default_name() -> str:
+    return (
+        _chosen
+        or os.environ.get("NYALA_BACKEND")
+        or os.environ.get("KERAS_BACKEND")
+        or config.get("backend")
+        or "jax"
+    )
+
+
+def current() -> Backend:
+    """The backend that new tensors and variables are made with."""
+    return local.backend or get(default_name())
+
+
+def set_backend(name: str) -> None:
+    """Make ``name`` the default backend for what is made from now on."""
+    global _chosen
+    check.one_of("set_backend", "name", name, NAMES)
+    get(name)
+    _chosen = name
+
+
+@contextmanager
+def backend_scope(name: str | Backend) -> Iterator[Backend]:
+    """Use backend ``name`` for what is made inside the ``with`` block, in this thread."""
+    outer, local.backend = local.backend, get(name)
+    try:
+        yield local.backend
+    finally:
+        local.backend = outer
+
+
+def of(x: Any) -> Backend | None:
+    """The backend that the tensor ``x`` belongs to; ``None`` if it is no tensor of a loaded backend."""
+    found = backend_of_type.get(type(x))
+    if found is None:
+        for backend in list(_loaded.values()):
+            if backend.is_tensor(x):
+                backend_of_type[type(x)] = backend
+                return backend
+    return found

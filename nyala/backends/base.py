@@ -1,0 +1,180 @@
+"""The protocol: what a backend provides, and nothing else.
+
+A backend is a folder with a class ``Backend(BackendBase)``:
+
+- ``natives.py``: a table ``{op name: function}``. A native has the op's own signature (positional and keyword); its
+  tensor arguments arrive converted and promoted by the op's rule, Python numbers among them only beside a tensor.
+  An op without a native runs its own body, which composes other ops.
+- ``core.py``: tensors, dtypes, variables' storage, abstract evaluation, gradients.
+- ``nn.py``: convolution, pooling and other kernels.
+- ``step.py``: ``compile``.
+
+The methods below are all that the rest of Nyala calls. ``variable`` is a ``nyala.base.variable.Variable``; its
+``_storage`` belongs to the backend alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nyala._typing import Nest, Tensor
+
+if TYPE_CHECKING:
+    from nyala.base.variable import Variable
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape (``None``: unknown) and dtype of a tensor that does not exist yet."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class BackendBase:
+    name: str = ""
+    tensor_types: tuple[type, ...] = ()
+    """The concrete tensor types; subclasses are found through ``is_tensor``."""
+    natives: dict[str, Callable[..., Any]] = {}
+    fused_updates: dict[str, Callable[..., bool]] = {}
+    """Optimizer name -> kernel that updates all variables at once (see ``optimizers/base.py``)."""
+    floating: frozenset[Any] = frozenset()
+    """The backend's own dtype objects that are floating point: ``x.dtype in backend.floating`` is the fast test."""
+
+    # -- tensors -----------------------------------------------------------------------------------------------------
+
+    def is_tensor(self, x: Any) -> bool:
+        """Whether ``x`` is a tensor of this backend, tracers, graph tensors and fake tensors included."""
+        raise NotImplementedError
+
+    def convert(self, x: Any, dtype: str | None = None) -> Tensor:
+        """A tensor on the default device from a NumPy array, Python numbers (nested), or a tensor of this backend.
+
+        ``dtype=None`` keeps the dtype of an array; Python floats become ``floatx()``, ints ``int32``, bools ``bool``.
+        Lists that hold tensors are stacked. A tensor of another backend raises ``TypeError`` naming both backends.
+        """
+        raise NotImplementedError
+
+    def to_numpy(self, x: Tensor) -> np.ndarray:
+        """A NumPy array (``bfloat16`` by ml_dtypes) that the caller may keep: never a view of memory that is later donated."""
+        raise NotImplementedError
+
+    def dtype_of(self, x: Tensor) -> str:
+        raise NotImplementedError
+
+    def native_dtype(self, dtype: str) -> Any:
+        """The backend's own dtype object. Where 64 bits are off (jax) the 32 bit one."""
+        raise NotImplementedError
+
+    def shape_of(self, x: Tensor) -> tuple[int | None, ...]:
+        """The static shape; ``None`` where a graph tensor does not know."""
+        return tuple(x.shape)
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        raise NotImplementedError
+
+    def is_tracing(self) -> bool:
+        """Whether the running code is being traced (its tensors have no values)."""
+        raise NotImplementedError
+
+    def devices(self) -> list[str]:
+        """``["cpu:0"]``, ``["gpu:0", "gpu:1", "cpu:0"]``, the default one first."""
+        raise NotImplementedError
+
+    def synchronize(self, x: Nest = None) -> None:
+        """Wait until ``x`` (or all work queued so far) is computed; for timings."""
+        raise NotImplementedError
+
+    # -- variables ---------------------------------------------------------------------------------------------------
+
+    def create(self, variable: Variable, value: np.ndarray) -> None:
+        """Set ``variable._storage`` to new storage with ``value``, outside any trace that is running."""
+        raise NotImplementedError
+
+    def read(self, variable: Variable) -> Tensor:
+        """The storage as a tensor. The tensor stays valid when the variable is written later."""
+        raise NotImplementedError
+
+    def write(self, variable: Variable, value: Tensor) -> None:
+        """Replace the value. ``value`` has the variable's shape and dtype already."""
+        raise NotImplementedError
+
+    def variable_numpy(self, variable: Variable) -> np.ndarray:
+        """A host copy of the storage."""
+        return self.to_numpy(self.read(variable))
+
+    def outside_trace(self) -> AbstractContextManager[Any]:
+        """Code inside runs eagerly although a trace (compile, abstract evaluation) is going on around it."""
+        return nullcontext()
+
+    # -- transforms --------------------------------------------------------------------------------------------------
+
+    def abstract(self, fn: Callable[..., Nest], args: Nest) -> Nest:
+        """``fn(*args)`` without computing: ``args`` is a tuple of nests of ``TensorSpec`` with concrete shapes (other
+        leaves are passed as they are); the result is the same nest with every tensor replaced by a ``TensorSpec``.
+
+        State that ``fn`` writes is dropped. Variables that it makes are real.
+        """
+        raise NotImplementedError
+
+    def value_and_grad(
+        self, fn: Callable[..., Any], variables: Sequence[Variable], has_aux: bool = False
+    ) -> Callable[..., tuple[Any, list[Tensor | None]]]:
+        """``call(*args) -> (fn(*args), gradients)`` with one gradient a variable, ``None`` where it has no influence.
+
+        ``fn`` returns a scalar, with ``has_aux`` a pair ``(scalar, anything)``. State written by ``fn`` is kept.
+        Gradients have the variable's dtype.
+        """
+        raise NotImplementedError
+
+    def grad(self, fn: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
+        """``fn(*inputs)`` (a scalar) and its gradients by tensors rather than variables (zeros where no influence)."""
+        raise NotImplementedError
+
+    def no_grad(self) -> AbstractContextManager[Any]:
+        """What runs inside records no gradients (torch); elsewhere nothing."""
+        return nullcontext()
+
+    def compile(
+        self,
+        fn: Callable[..., Nest],
+        variables: Sequence[Variable] = (),
+        *,
+        jit: bool | None = None,
+        donate: bool = True,
+    ) -> Callable[..., Nest]:
+        """``fn`` as one compiled step with the same signature; reads and writes variables as ``fn`` does.
+
+        ``variables`` are those it is known to touch; others are found while tracing. Tensors (and NumPy arrays) in the
+        arguments are traced, everything else must be hashable and is static. ``jit=None``: what is fast on this backend
+        (jax: jit; tensorflow: a graph, XLA only where asked; torch: as it is); ``True``: the backend's compiler
+        (jax jit, XLA, torch.compile); ``False``: no compiler (tensorflow: a graph without XLA).
+        A change of ``scope.python_state.version`` traces anew.
+        """
+        raise NotImplementedError
+
+    def compile_loop(
+        self, fn: Callable[..., Nest], variables: Sequence[Variable] = (), *, jit: bool | None = None
+    ) -> Callable[..., Nest]:
+        """Like ``compile``, but runs ``fn`` once per leading index of its first argument (a nest of stacked tensors)
+        with the remaining arguments unchanged, all in one call: ``for x in xs: out = fn(x, *rest)``. Returns the last
+        ``out``. ``fn`` sees one slice at a time.
+        """
+        raise NotImplementedError
+
+    # -- for objects that other libraries hand us --------------------------------------------------------------------
+
+    def foreign_protocol(self, variable: Variable, what: str) -> Any:
+        """Answers ``handle`` and the like for this backend's own libraries; ``AttributeError`` if it has none."""
+        raise AttributeError(what)
+
+    # -- random numbers ----------------------------------------------------------------------------------------------
+
+    def next_seed(self, state: Variable) -> Tensor:
+        """The seed that a ``SeedGenerator`` with ``state`` (uint32, ``[key, counter]``) hands out; advances the counter."""
+        raise NotImplementedError

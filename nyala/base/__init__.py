@@ -1,0 +1,1 @@
+"""What every part of Nyala stands on: state, names, settings, configs, checks."""

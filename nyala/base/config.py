@@ -1,0 +1,80 @@
+"""Global settings: float type, image layout, epsilon; Keras's ``~/.keras/keras.json`` is read, never written."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from nyala.base import check
+
+_FLOATX = ("float16", "bfloat16", "float32", "float64")
+_LAYOUTS = ("channels_last", "channels_first")
+
+
+def home() -> Path:
+    """The folder for data sets and ``keras.json``: ``$NYALA_HOME``, ``$KERAS_HOME`` or ``~/.keras``."""
+    return Path(os.environ.get("NYALA_HOME") or os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
+def _from_file() -> dict[str, Any]:
+    path = home() / "keras.json"
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{path} is not readable JSON and is ignored: {error}", stacklevel=2)
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+_settings: dict[str, Any] = {
+    "floatx": "float32",
+    "epsilon": 1e-7,
+    "image_data_format": "channels_last",
+    "backend": None,
+    "traceback_filtering": True,
+    "nan_check": True,
+}
+_settings.update({k: v for k, v in _from_file().items() if k in _settings})
+
+
+def floatx() -> str:
+    """The default float dtype, ``"float32"`` unless set."""
+    return _settings["floatx"]
+
+
+def set_floatx(value: str) -> None:
+    _settings["floatx"] = check.one_of("set_floatx", "value", value, _FLOATX)
+
+
+def epsilon() -> float:
+    """The small number that keeps divisions and logarithms finite, 1e-7 unless set."""
+    return _settings["epsilon"]
+
+
+def set_epsilon(value: float) -> None:
+    _settings["epsilon"] = float(check.number_in("set_epsilon", "value", value, 0.0))
+
+
+def image_data_format() -> str:
+    """``"channels_last"`` (default) or ``"channels_first"``."""
+    return _settings["image_data_format"]
+
+
+def set_image_data_format(data_format: str) -> None:
+    _settings["image_data_format"] = check.one_of("set_image_data_format", "data_format", data_format, _LAYOUTS)
+
+
+def standardize_data_format(owner: Any, data_format: str | None) -> str:
+    """``None`` becomes the global image layout."""
+    if data_format is None:
+        return image_data_format()
+    return check.one_of(owner, "data_format", str(data_format).lower(), _LAYOUTS)
+
+
+def get(name: str) -> Any:
+    return _settings[name]

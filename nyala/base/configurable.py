@@ -1,0 +1,232 @@
+"""Configs captured from constructors: ``get_config`` and ``from_config`` without writing either.
+
+``get_config`` walks the constructors from the base class to the object's own class and gives, for each parameter, the
+attribute of that name (else the argument that was passed). A class says only what differs: ``config_skip`` names parameters
+that are not part of it, ``config_order`` the key order where Keras's is not the constructors'.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from nyala._typing import Config
+from nyala.base import check, registry
+
+_NO_VALUE = object()
+
+
+class Configurable:
+    """Base of everything that a config can describe."""
+
+    role: ClassVar[str] = ""
+    keras_module: ClassVar[str] = ""
+    """The module that Keras's files name for this class, e.g. ``keras.layers``."""
+    config_skip: ClassVar[frozenset[str]] = frozenset()
+    config_order: ClassVar[tuple[str, ...]] = ()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = object.__new__(cls)
+        self.__dict__["_init_args"] = (args, kwargs)
+        return self
+
+    def __init_subclass__(cls, *, names: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.role and cls.__module__.startswith("nyala.") and not cls.__name__.startswith("_"):
+            registry.add(cls.role, cls, *names)
+
+    def get_config(self) -> Config:
+        """The arguments that make an equal object, as plain data."""
+        config = {}
+        for name in _config_names(type(self)):
+            value = self.config_value(name)
+            if value is not _NO_VALUE:
+                config[name] = value
+        first = {k: config[k] for k in self.config_order if k in config}
+        return {**first, **{k: v for k, v in config.items() if k not in first}}
+
+    def config_value(self, name: str) -> Any:
+        """The value of one constructor parameter in ``get_config``."""
+        value = self.__dict__.get(name, _NO_VALUE)
+        if value is _NO_VALUE:
+            value = _captured(self, name)
+            if value is _NO_VALUE:
+                value = getattr(self, name, _NO_VALUE)
+        return value if value is _NO_VALUE else serialize(value)
+
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        """An object with the arguments of ``config``."""
+        config = {k: deserialize(v) if _is_serialized(v) else v for k, v in config.items()}
+        try:
+            return cls(**config)
+        except TypeError as error:
+            error.add_note(f"while {cls.__name__} was made from the config {config}")
+            raise
+
+
+@functools.lru_cache(maxsize=None)
+def _signature(cls: type) -> tuple[inspect.Parameter, ...]:
+    init = cls.__dict__["__init__"]
+    return tuple(p for p in list(inspect.signature(init).parameters.values())[1:])
+
+
+@functools.lru_cache(maxsize=None)
+def _config_names(cls: type) -> tuple[str, ...]:
+    mro = list(cls.__mro__)
+    for i, klass in enumerate(mro):
+        # A user's own get_config adds its keys to those of its bases itself.
+        if "get_config" in klass.__dict__ and not klass.__module__.startswith("nyala."):
+            mro = mro[i + 1 :]
+            break
+    names: dict[str, None] = {}
+    skip: set[str] = set()
+    for klass in mro:
+        skip |= klass.__dict__.get("config_skip", frozenset())
+    for klass in reversed(mro):
+        if "__init__" in klass.__dict__ and issubclass(klass, Configurable) and klass is not Configurable:
+            for p in _signature(klass):
+                if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in skip:
+                    names[p.name] = None
+    return tuple(names)
+
+
+def _captured(obj: Configurable, name: str) -> Any:
+    """The argument that the constructor was called with, or the parameter's default."""
+    cls = type(obj)
+    init_class = next((k for k in cls.__mro__ if "__init__" in k.__dict__), cls)
+    args, kwargs = obj.__dict__["_init_args"]
+    if name in kwargs:
+        return kwargs[name]
+    parameters = _signature(init_class)
+    for i, p in enumerate(parameters):
+        if p.name == name:
+            if i < len(args):
+                return args[i]
+            return _NO_VALUE if p.default is p.empty else p.default
+    return _NO_VALUE
+
+
+# -- plain data ----------------------------------------------------------------------------------------------------------
+
+
+def serialize(obj: Any) -> Any:
+    """Plain data for an object: configurable ones as ``{module, class_name, config, registered_name}``.
+
+    Raises TypeError for an object that a config cannot hold.
+    """
+    if obj is None or isinstance(obj, (bool, int, float, str)):
+        return obj
+    if isinstance(obj, (list, tuple)):
+        return type(obj)(map(serialize, obj)) if not hasattr(obj, "_fields") else [serialize(v) for v in obj]
+    if isinstance(obj, Mapping):
+        return {k: serialize(v) for k, v in obj.items()}
+    if isinstance(obj, Configurable) or hasattr(obj, "get_config"):
+        return serialize_object(obj)
+    if isinstance(obj, np.generic):
+        return obj.item()
+    if isinstance(obj, np.ndarray):
+        return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
+    if isinstance(obj, np.dtype):
+        return obj.name
+    if isinstance(obj, slice):
+        return {"class_name": "__slice__", "config": {"start": obj.start, "stop": obj.stop, "step": obj.step}}
+    if obj is Ellipsis:
+        return {"class_name": "__ellipsis__", "config": {}}
+    if callable(obj):
+        return serialize_function(obj)
+    raise TypeError(f"a config cannot hold {obj!r} of type {type(obj).__name__}; give the object a get_config method")
+
+
+def serialize_object(obj: Any) -> Config:
+    cls = type(obj)
+    ours = cls.__module__.startswith("nyala.")
+    return {
+        "module": (cls.keras_module or f"keras.{cls.role}s") if ours else None,
+        "class_name": cls.__name__,
+        "config": obj.get_config(),
+        "registered_name": None if ours else registry.get_registered_name(cls),
+    }
+
+
+def serialize_function(fn: Any) -> Any:
+    """The name of a built-in function; ``{class_name: "function", ...}`` for a user's."""
+    if getattr(fn, "__module__", "").startswith("nyala."):
+        return fn.__name__
+    return {
+        "module": "builtins",
+        "class_name": "function",
+        "config": getattr(fn, "__name__", type(fn).__name__),
+        "registered_name": registry.get_registered_name(fn) if hasattr(fn, "__name__") else None,
+    }
+
+
+def _is_serialized(x: Any) -> bool:
+    return isinstance(x, Mapping) and "class_name" in x and "config" in x
+
+
+_ROLE_OF_MODULE = {
+    "keras.layers": "layer",
+    "keras.models": "model",
+    "keras.losses": "loss",
+    "keras.metrics": "metric",
+    "keras.optimizers": "optimizer",
+    "keras.optimizers.schedules": "schedule",
+    "keras.initializers": "initializer",
+    "keras.regularizers": "regularizer",
+    "keras.constraints": "constraint",
+    "keras.activations": "activation",
+    "keras.random": "seed",
+}
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None, *, role: str | None = None) -> Any:
+    """The object that ``config`` describes. Only built-ins of a known role and custom objects can be named.
+
+    Raises ValueError for an unknown class, with the nearest known names and how to supply a custom one.
+    """
+    if custom_objects:
+        with registry.custom_object_scope(custom_objects):
+            return deserialize(config, role=role)
+    if isinstance(config, (list, tuple)):
+        return type(config)(deserialize(c) for c in config)
+    if not _is_serialized(config):
+        if isinstance(config, str) and role:
+            return registry.get(role, config)
+        if isinstance(config, Mapping):
+            return {k: deserialize(v) for k, v in config.items()}
+        return config
+    name, inner = config["class_name"], config["config"]
+    if name == "__numpy__":
+        return np.array(inner["value"], inner["dtype"])
+    if name == "__slice__":
+        return slice(inner["start"], inner["stop"], inner["step"])
+    if name == "__ellipsis__":
+        return Ellipsis
+    if name == "__tuple__":
+        return tuple(deserialize(v) for v in config.get("items", inner))
+    if name == "function":
+        return _find(inner, config, role or "activation")
+    cls = _find(name, config, role)
+    return cls.from_config(inner) if hasattr(cls, "from_config") else cls(**inner)
+
+
+def _find(name: str, config: Mapping[str, Any], role: str | None) -> Any:
+    registered = config.get("registered_name")
+    if registered and (found := registry.custom(registered)) is not None:
+        return found
+    module = config.get("module") or ""
+    roles = [role] if role else [_ROLE_OF_MODULE[module]] if module in _ROLE_OF_MODULE else list(registry.HOMES)
+    for candidate in roles:
+        if (found := registry.find(candidate, name)) is not None:
+            return found
+    known = [n for candidate in roles for n in registry.names(candidate)]
+    return check.fail(
+        f"config of {name!r}",
+        f"no {roles[0] if len(roles) == 1 else 'class'} of that name is known.{check.nearest(name, known)} "
+        "A custom one is given by custom_objects={...} or the decorator register_keras_serializable",
+    )

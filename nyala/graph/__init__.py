@@ -1,0 +1,1 @@
+"""Symbolic tensors and the graph that ops and layers record when they are called on them; the same on every backend."""

@@ -1,0 +1,90 @@
+"""Shapes and dtypes of what a function gives, found by the backend's abstract evaluation and nothing else.
+
+An unknown dimension is probed with two sizes; what differs between the two results is unknown in the result. The batch
+axis and the other axes have pairs of their own, so that their quotients differ too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nyala import backends
+from nyala._typing import Nest
+from nyala.backends.base import BackendBase, TensorSpec
+from nyala.base import tree
+from nyala.graph.symbolic import SymbolicTensor
+
+_BATCH = (120, 168)
+_OTHER = (360, 216)
+_LARGER = 16
+
+
+class _Local(backends._Local):
+    probe_batch: int | None = None
+
+
+local = _Local()
+
+
+def abstract_batch() -> int | None:
+    """The batch size that stands for "unknown" in the abstract evaluation that is running."""
+    return local.probe_batch
+
+
+def infer(fn: Callable[..., Nest], args: Any, kwargs: Any, backend: BackendBase) -> Nest:
+    """``fn(*args, **kwargs)`` with symbolic leaves among the arguments; tensors in the result become ``TensorSpec``.
+
+    Raises what ``fn`` raises; a result whose shape depends on values raises too.
+    """
+    leaves, treedef = tree.flatten_with_structure((args, kwargs))
+    symbolic = [i for i, x in enumerate(leaves) if isinstance(x, SymbolicTensor)]
+    specs = [leaves[i].spec for i in symbolic]
+
+    def run(*values: Any) -> Nest:
+        filled = list(leaves)
+        for i, value in zip(symbolic, values):
+            filled[i] = value
+        inner_args, inner_kwargs = tree.unflatten(treedef, filled)
+        return fn(*inner_args, **inner_kwargs)
+
+    if not any(None in s.shape for s in specs):
+        with backends.backend_scope(backend):
+            return backend.abstract(run, tuple(specs))
+    return _probed(run, specs, backend)
+
+
+def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendBase) -> Nest:
+    def probe(which: int, scale: int) -> Nest:
+        sized = tuple(_sized(s, _BATCH[which] * scale, _OTHER[which] * scale) for s in specs)
+        outer, local.probe_batch = local.probe_batch, _BATCH[which] * scale
+        try:
+            with backends.backend_scope(backend):
+                return backend.abstract(run, sized)
+        finally:
+            local.probe_batch = outer
+
+    try:
+        first, second = probe(0, 1), probe(1, 1)
+    except Exception as small:
+        # A window or a split may need more than the usual sizes; if it is not that, the first error is the clear one.
+        if not any(None in s.shape[1:] for s in specs):
+            raise
+        try:
+            first, second = probe(0, _LARGER), probe(1, _LARGER)
+        except Exception:
+            raise small from None
+    return tree.map(_merge, first, second)
+
+
+def _sized(spec: TensorSpec, batch: int, other: int) -> TensorSpec:
+    shape = tuple((batch if i == 0 else other) if n is None else n for i, n in enumerate(spec.shape))
+    return TensorSpec(shape, spec.dtype)
+
+
+def _merge(a: Any, b: Any) -> Any:
+    if not isinstance(a, TensorSpec):
+        return a
+    if len(a.shape) != len(b.shape):
+        raise ValueError(f"the rank of the result depends on an unknown dimension: {a.shape} against {b.shape}")
+    return TensorSpec(tuple(m if m == n else None for m, n in zip(a.shape, b.shape)), a.dtype)

@@ -1,0 +1,134 @@
+"""One call of an op or a layer on symbolic tensors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from nyala._typing import Nest
+from nyala.backends.base import BackendBase, TensorSpec
+from nyala.base import naming, tree
+from nyala.graph.infer import infer
+from nyala.graph.symbolic import SymbolicTensor
+
+
+class OpCall:
+    """Gives the function of an op a name in the graph, as a layer has one."""
+
+    def __init__(self, fn: Callable[..., Any], name: str | None = None):
+        self.fn = fn
+        self.name = name or naming.unique(naming.snake(getattr(fn, "__name__", "op")))
+        self.nodes: list[Node] = []
+        self.built = True
+
+    @property
+    def output(self) -> Nest:
+        return self.nodes[0].outputs
+
+    @property
+    def input(self) -> Nest:
+        inputs = self.nodes[0].inputs
+        return inputs[0] if len(inputs) == 1 else inputs
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.fn(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+class Node:
+    """``operation(*args, **kwargs)`` gave ``outputs``; ``operation`` is a layer or an ``OpCall``."""
+
+    __slots__ = ("operation", "args", "kwargs", "inputs", "outputs", "flat_outputs", "call_index")
+
+    def __init__(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Nest):
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.inputs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, SymbolicTensor)]
+        self.outputs = outputs
+        self.flat_outputs = tree.flatten(outputs)
+        self.call_index = len(operation.nodes)
+        operation.nodes.append(self)
+        for i, out in enumerate(self.flat_outputs):
+            if isinstance(out, SymbolicTensor):
+                out.node, out.index = self, i
+
+    @property
+    def is_input(self) -> bool:
+        return not self.inputs
+
+    @property
+    def parents(self) -> list[Node]:
+        return [x.node for x in self.inputs if x.node is not None]
+
+
+_inferred: dict[Any, Nest] = {}
+_MAX_INFERRED = 4096
+
+
+def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Nest:
+    """Add the call of an op (or of a backend's own function) to the graph; returns its symbolic outputs."""
+    kwargs = dict(kwargs)
+    node_name = kwargs.pop("name", None) if "name" in kwargs and not _takes_name(fn) else None
+    backend = backend_of_inputs((args, kwargs))
+    key = _key(fn, args, kwargs, backend)
+    specs = _inferred.get(key) if key is not None else None
+    if specs is None:
+        try:
+            specs = infer(fn, args, kwargs, backend)
+        except Exception as error:
+            shapes = ", ".join(str(x.shape) for x in tree.flatten((args, kwargs)) if isinstance(x, SymbolicTensor))
+            error.add_note(f"while op `{getattr(fn, '__name__', fn)}` was applied to symbolic tensors of shape {shapes}")
+            raise
+        if key is not None:
+            if len(_inferred) > _MAX_INFERRED:
+                _inferred.clear()
+            _inferred[key] = specs
+    outputs = symbolic_outputs(specs, backend)
+    Node(OpCall(fn, node_name), args, kwargs, outputs)
+    return outputs
+
+
+def _takes_name(fn: Callable[..., Any]) -> bool:
+    try:
+        return "name" in inspect.signature(fn).parameters
+    except (TypeError, ValueError):
+        return True
+
+
+def symbolic_outputs(specs: Nest, backend: BackendBase) -> Nest:
+    return tree.map(lambda s: SymbolicTensor(s.shape, s.dtype, backend=backend) if isinstance(s, TensorSpec) else s, specs)
+
+
+def backend_of_inputs(nest: Nest) -> BackendBase:
+    """The backend that the symbolic tensors were made for; TypeError if they differ."""
+    found: BackendBase | None = None
+    for x in tree.flatten(nest):
+        if isinstance(x, SymbolicTensor):
+            if found is not None and x.backend is not found:
+                raise TypeError(
+                    f"symbolic tensors of two backends, {found.name!r} and {x.backend.name!r}, meet in one call; "
+                    "build a model inside one `nyala.backend_scope(...)`"
+                )
+            found = x.backend
+    assert found is not None
+    return found
+
+
+def _key(fn: Any, args: Any, kwargs: Any, backend: BackendBase) -> Any:
+    """What the inferred shapes depend on; ``None`` when an argument cannot be a key (arrays, variables, functions)."""
+    leaves, treedef = tree.flatten_with_structure((args, kwargs))
+    parts: list[Any] = []
+    for x in leaves:
+        if isinstance(x, SymbolicTensor):
+            parts.append(x.spec)
+        elif x is None or isinstance(x, (int, float, str, bool, type(Ellipsis))):
+            parts.append((type(x), x))
+        elif isinstance(x, slice) and all(v is None or isinstance(v, int) for v in (x.start, x.stop, x.step)):
+            parts.append(("slice", x.start, x.stop, x.step))
+        else:
+            return None
+    return (fn, treedef, tuple(parts), backend.name)

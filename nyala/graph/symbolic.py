@@ -1,0 +1,124 @@
+"""The symbolic tensor: what ``Input`` gives and what ops and layers give when called on one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nyala import backends
+from nyala._typing import DType, Shape
+from nyala.backends import dtypes
+from nyala.backends.base import TensorSpec
+from nyala.backends.interop import ForeignProtocols
+from nyala.base import naming
+from nyala.base.operators import Operators
+
+if TYPE_CHECKING:
+    from nyala.backends.base import BackendBase
+    from nyala.graph.node import Node
+
+
+class SymbolicTensor(Operators, ForeignProtocols):
+    """A tensor with a shape and a dtype but no values; Keras's ``KerasTensor``.
+
+    Args:
+        shape: ``None`` stands for a dimension that is not known yet.
+        dtype: a dtype name.
+        name: for error messages and summaries; made up if not given.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        dtype: DType = "float32",
+        sparse: bool = False,
+        ragged: bool = False,
+        record_history: bool = True,
+        name: str | None = None,
+        *,
+        backend: BackendBase | None = None,
+    ):
+        self.shape: tuple[int | None, ...] = tuple(None if n is None else int(n) for n in shape)
+        self.dtype = dtypes.standardize(dtype)
+        self.sparse = bool(sparse)
+        self.ragged = bool(ragged)
+        self.record_history = record_history
+        self.name = name or naming.unique("keras_tensor")
+        self.backend = backend or backends.current()
+        self.node: Node | None = None
+        self.index = 0
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    rank = ndim
+
+    @property
+    def spec(self) -> TensorSpec:
+        return TensorSpec(self.shape, self.dtype)
+
+    @property
+    def _keras_history(self) -> tuple[Any, int, int]:
+        """``(operation, index of its call, index of the output)``, as Keras gives it."""
+        if self.node is None:
+            raise AttributeError("_keras_history")
+        node = self.node
+        return node.operation, node.call_index, self.index
+
+    def _as_foreign(self, backend: Any) -> Any:
+        raise TypeError(
+            f"a function of {backend.name} was called on the symbolic tensor {self!r}, which has no values. "
+            f"Use the function of that name in nyala.ops, or wrap the call: nyala.layers.Lambda(lambda x: f(x))(x)"
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise TypeError(
+            f"NumPy was called on the symbolic tensor {self!r}, which has no values. "
+            "Use the function of that name in nyala.ops, or wrap the call in a Lambda layer"
+        )
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"the truth value of the symbolic tensor {self!r} is not known while a model is being built; "
+            "use ops.where or ops.cond"
+        )
+
+    def __len__(self) -> int:
+        raise TypeError(f"len() of the symbolic tensor {self!r}; use x.shape[0]")
+
+    def __iter__(self) -> Any:
+        if not self.shape or self.shape[0] is None:
+            raise TypeError(f"cannot iterate over the symbolic tensor {self!r}: its first axis has no known length")
+        return (self[i] for i in range(self.shape[0]))
+
+    def reshape(self, *shape: Any) -> Any:
+        from nyala import ops
+
+        return ops.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def squeeze(self, axis: Any = None) -> Any:
+        from nyala import ops
+
+        return ops.squeeze(self, axis)
+
+    def astype(self, dtype: DType) -> Any:
+        from nyala import ops
+
+        return ops.cast(self, dtype)
+
+    @property
+    def T(self) -> Any:
+        from nyala import ops
+
+        return ops.transpose(self)
+
+    def get_shape(self) -> tuple[int | None, ...]:
+        return self.shape
+
+    def __repr__(self) -> str:
+        extra = "".join(f", {k}=True" for k in ("sparse", "ragged") if getattr(self, k))
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}{extra}, name={self.name}>"
+
+
+def is_symbolic(x: Any) -> bool:
+    return isinstance(x, SymbolicTensor)
