@@ -1,0 +1,67 @@
+"""What the tests share: the ``backend`` fixture, its ``--backend`` option, and quiet frameworks with one thread each."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+
+# Before any framework is imported. Workers of pytest-xdist share the cores, so each takes one.
+os.environ.update(
+    NYALA_BACKEND="jax",
+    KERAS_BACKEND="jax",
+    JAX_PLATFORMS="cpu",
+    CUDA_VISIBLE_DEVICES="",
+    TF_CPP_MIN_LOG_LEVEL="3",
+    TF_ENABLE_ONEDNN_OPTS="0",
+    TF_NUM_INTRAOP_THREADS="1",
+    TF_NUM_INTEROP_THREADS="1",
+    OMP_NUM_THREADS="1",
+    MPLBACKEND="Agg",
+    XLA_FLAGS=os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false",
+)
+
+import pytest
+
+from tests.xfails import XFAILS
+
+BACKENDS = ("jax", "torch", "tensorflow")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend", action="append", choices=BACKENDS, help="test on this backend only (may be given several times)"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--backend") or BACKENDS
+        metafunc.parametrize("backend", [b for b in BACKENDS if b in chosen], indirect=True)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of the backend that the test runs on, with its scope entered, names counted anew and the seeds set."""
+    from nyala.backends import backend_scope
+    from nyala.base import naming
+
+    with backend_scope(request.param):
+        naming.reset()
+        if importlib.util.find_spec("nyala.base.seeds"):
+            importlib.import_module("nyala.base.seeds").set_random_seed(0)
+        yield request.param
+
+
+@pytest.fixture
+def deviation(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """``deviation("ops/erfinv")``: from here on the test must fail if ``tests/xfails.py`` has that row, else pass."""
+
+    def expect(key: str) -> None:
+        reasons = XFAILS.get(key, {})
+        backend = request.getfixturevalue("backend") if "backend" in request.fixturenames else "any"
+        reason = reasons.get(backend) or reasons.get("any")
+        if reason:
+            request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+
+    return expect
