@@ -1,4 +1,4 @@
-"""What the tests share: the ``backend`` fixture, its ``--backend`` option, and quiet frameworks with one thread each."""
+"""What tests share: the ``backend`` fixture, its ``--backend`` option, and quiet frameworks of one thread each."""
 
 from __future__ import annotations
 
