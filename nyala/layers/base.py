@@ -1,0 +1,913 @@
+"""The base of every layer: state, build, call, masks, losses, dtypes and the call on symbolic tensors."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from nyala import backends, initializers, regularizers
+from nyala import constraints as constraints_
+from nyala._typing import DType, Nest, Shape, Tensor, TensorLike
+from nyala.backends import dtypes
+from nyala.base import check, masks, naming, policy, scope, tracking, tree
+from nyala.base.configurable import Configurable
+from nyala.base.variable import Variable
+from nyala.graph import infer
+from nyala.graph.node import Node, backend_of_inputs, symbolic_outputs
+from nyala.graph.symbolic import SymbolicTensor
+from nyala.layers.input_spec import InputSpec
+
+_OLD_SHAPES = ("input_shape", "batch_input_shape", "batch_shape", "input_dim", "input_length")
+
+
+class _Context(threading.local):
+    """The layer calls that are running in this thread."""
+
+    stack: tuple[Layer, ...] = ()
+    training: bool | None = None
+    call_id: int = 0
+
+
+_context = _Context()
+_call_ids = itertools.count(1)
+
+
+class _Call:
+    """What the signature of ``call`` says: found once a class."""
+
+    __slots__ = ("signature", "names", "training", "training_default", "mask_names", "has_kwargs", "positional")
+
+    def __init__(self, call: Callable[..., Any]):
+        self.signature = inspect.signature(call)
+        parameters = list(self.signature.parameters.values())[1:]
+        self.names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.has_kwargs = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self.training = "training" in self.names
+        default = self.signature.parameters["training"].default if self.training else None
+        self.training_default = None if default is inspect.Parameter.empty else default
+        self.mask_names = [n for n in self.names if n == "mask" or n.endswith("_mask")]
+
+
+@functools.lru_cache(maxsize=None)
+def _call_of(cls: type) -> _Call:
+    return _Call(cls.call)  # type: ignore[attr-defined]
+
+
+def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Whoever calls ``build``: variables get this layer's path, and the layer counts as built when it returns."""
+
+    @functools.wraps(build)
+    def wrapped(self: Layer, *args: Any, **kwargs: Any) -> Any:
+        if self._building:
+            return build(self, *args, **kwargs)
+        self._building = True
+        try:
+            with naming.at(self._scope_path()):
+                result = build(self, *args, **kwargs)
+        finally:
+            self._building = False
+        self._build_args = (args, kwargs)
+        self.built = True
+        self._after_build()
+        return result
+
+    wrapped._wrapped = True  # type: ignore[attr-defined]
+    return wrapped
+
+
+class Layer(Configurable):
+    """Base of all layers: owns variables, and computes outputs from inputs by ``call``.
+
+    A subclass defines ``__init__`` (own arguments), ``build(input_shape)`` (makes variables by ``add_weight``) and
+    ``call(inputs)``; ``call`` may take ``training`` and ``mask``. Output shapes, configs and tracking of variables and sub-layers
+    need no code.
+
+    Args:
+        activity_regularizer: a regularizer of the output; its loss is the mean over the batch.
+        trainable: whether the layer's weights are trained.
+        dtype: a dtype name or policy; default: the global policy.
+        autocast: whether float inputs are cast to the compute dtype.
+        name: unique in a model; default: made from the class name.
+        input_shape, batch_shape, ...: the shape of the first layer's input, as older Keras wrote it.
+    """
+
+    role: ClassVar[str] = "layer"
+    keras_module: ClassVar[str] = "keras.layers"
+    config_skip = frozenset({"activity_regularizer", "autocast"})
+    config_order: ClassVar[tuple[str, ...]] = ("name", "trainable", "dtype")
+    _untracked: ClassVar[frozenset[str]] = frozenset(
+        {"_init_args", "nodes", "_own_variables", "_losses", "_build_args", "_backend", "_last_input", "_parents"}
+    )
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls, *args, **kwargs)
+        # Set here, so that a subclass may set attributes before it calls super().__init__().
+        self.__dict__.update(
+            built=False,
+            nodes=[],
+            _own_variables=[],
+            _losses=[],
+            _loss_call=-1,
+            _last_call=-1,
+            _building=False,
+            _build_args=None,
+            _backend=None,
+            _initialised=False,
+            _checked=None,
+            _trainable=True,
+            _path_prefix=None,
+        )
+        return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        build = cls.__dict__.get("build")
+        if build is not None and not hasattr(build, "_wrapped"):
+            setattr(cls, "build", _wrap_build(build))
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: DType = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
+        shape_args = {k: kwargs.pop(k) for k in _OLD_SHAPES if k in kwargs}
+        initial = kwargs.pop("weights", None)
+        check.no_extra(f"{type(self).__name__} `{name or ''}`" if name else type(self), kwargs, _argument_names(type(self)))
+        self.name = naming.auto(type(self).__name__, name)
+        if not isinstance(self.name, str):
+            check.fail(type(self), f"name must be a str, got {self.name!r}", TypeError)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.dtype_policy = policy.get(dtype)
+        self.autocast = autocast
+        self.supports_masking = False
+        self.input_spec: Any = None
+        self._trainable = bool(trainable)
+        self._input_shape_arg = _batch_shape_from(self, shape_args)
+        self._initial_weights = initial
+        self._initialised = True
+
+    # -- to be defined by subclasses ---------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Make the variables for inputs of this shape (a tuple, or a nest of tuples for nested inputs)."""
+
+    build = _wrap_build(build)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs for the inputs."""
+        check.fail(self, f"class {type(self).__name__} defines no call(self, inputs)", NotImplementedError)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask of the output; unless overridden, that of the input."""
+        return previous_mask
+
+    # -- variables ---------------------------------------------------------------------------------------------------
+
+    def add_weight(
+        self,
+        shape: Shape | int | None = None,
+        initializer: Any = None,
+        dtype: DType = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Variable:
+        """A new variable of this layer.
+
+        Args:
+            shape: ints; default ``()``. initializer: default glorot uniform for floats, zeros for others.
+            dtype: default the policy's variable dtype. trainable: whether optimizers update it.
+            autocast: whether it is read in the compute dtype. regularizer: adds its value to ``losses``.
+            constraint: applied after each update. overwrite_with_gradient: the update is the gradient itself.
+        """
+        if isinstance(shape, str):  # add_weight("kernel", shape=...) as Keras 1 and 2 wrote it
+            check.fail(self, f"the first argument of add_weight is the shape; pass the name as name={shape!r}", TypeError)
+        shape = (shape,) if check.is_int(shape) else tuple(shape or ())  # type: ignore[arg-type,assignment]
+        dtype = dtypes.standardize(dtype) if dtype is not None else self.variable_dtype
+        if initializer is None:
+            initializer = "glorot_uniform" if dtypes.is_float(dtype) else "zeros"
+        with naming.at(self._scope_path()):
+            variable = Variable(
+                initializers.get(initializer),
+                shape=shape,
+                dtype=dtype,
+                trainable=trainable,
+                autocast=autocast and self.autocast,
+                aggregation=aggregation,
+                name=name,
+                backend=self._backend.name if self._backend is not None else None,
+            )
+        variable.regularizer = regularizers.get(regularizer)
+        variable.constraint = constraints_.get(constraint)
+        variable.overwrite_with_gradient = overwrite_with_gradient
+        if trainable and not self._trainable:
+            variable.trainable = False
+            variable._declared_trainable = True  # type: ignore[attr-defined]
+        self._own_variables.append(variable)
+        self._backend = variable.backend
+        return variable
+
+    def _owned(self) -> Any:
+        return tracking.owned(self, self._untracked)
+
+    @property
+    def _layers(self) -> list[Layer]:
+        """The direct sub-layers."""
+        return [x for x in self._owned() if isinstance(x, Layer)]
+
+    def _flatten_layers(self, recursive: bool = True, include_self: bool = True) -> list[Layer]:
+        """This layer and those below it, each once, parents before children."""
+        found: dict[int, Layer] = {id(self): self}
+        todo: list[Layer] = [self]
+        while todo:
+            layer = todo.pop(0)
+            for sub in layer._layers:
+                if id(sub) not in found:
+                    found[id(sub)] = sub
+                    if recursive:
+                        todo.append(sub)
+        layers = list(found.values())
+        return layers if include_self else layers[1:]
+
+    def _own(self) -> list[Variable]:
+        """The layer's own variables, trainable ones first."""
+        own = tracking.unique([*self._own_variables, *(x for x in self._owned() if isinstance(x, Variable))])
+        return sorted(own, key=lambda v: not _declared_trainable(v))
+
+    def _collect(self, what: Callable[[Layer], list[Any]]) -> list[Any]:
+        """``what`` of this layer and, depth first, of its sub-layers; each item and each layer once."""
+        result: dict[int, Any] = {}
+        visited: set[int] = set()
+
+        def visit(layer: Layer) -> None:
+            visited.add(id(layer))
+            for x in what(layer):
+                result.setdefault(id(x), x)
+            for sub in layer._layers:
+                if id(sub) not in visited:
+                    visit(sub)
+
+        visit(self)
+        return list(result.values())
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The variables that the outputs depend on, without metrics' and seeds' states."""
+        return self._collect(lambda layer: layer._own())
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All variables, those of seeds and metrics included."""
+        return self._collect(lambda layer: [*layer._own(), *layer._seed_states(), *layer._metric_variables()])
+
+    def _seed_states(self) -> list[Variable]:
+        return [x.state for x in self._owned() if getattr(type(x), "role", "") == "seed"]
+
+    def _metric_variables(self) -> list[Variable]:
+        return [v for x in self._owned() if getattr(type(x), "role", "") == "metric" for v in x.variables]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """Those that an optimizer updates; none if the layer is frozen."""
+        if not self._trainable:
+            return []
+        return self._collect(lambda layer: [v for v in layer._own() if v.trainable] if layer._trainable else [])
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        chosen = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in chosen]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        return self.trainable_variables
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        chosen = {id(v) for v in self.trainable_variables}
+        return [v for v in self.weights if id(v) not in chosen]
+
+    @property
+    def metrics_variables(self) -> list[Variable]:
+        return self._collect(lambda layer: layer._metric_variables())
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics held by this layer and its sub-layers."""
+        return self._collect(lambda layer: [x for x in layer._owned() if getattr(type(x), "role", "") == "metric"])
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the weights are trained; setting it sets it for all sub-layers and variables."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = bool(value)
+        self._trainable = value
+        scope.python_state.changed()
+        if not self._initialised:
+            return
+        for variable in self._own():
+            if _declared_trainable(variable):
+                variable._declared_trainable = True  # type: ignore[attr-defined]
+                variable.trainable = value
+        for layer in self._layers:
+            layer.trainable = value
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of ``weights`` on the host."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: Sequence[TensorLike]) -> None:
+        """Set ``weights`` from a list of the same length and shapes."""
+        own = self.weights
+        if len(own) != len(weights):
+            check.fail(self, f"set_weights got {len(weights)} arrays for {len(own)} weights: {[v.path for v in own]}")
+        for variable, value in zip(own, weights):
+            if tuple(np.shape(value)) != variable.shape:
+                check.fail(self, f"weight `{variable.path}` has shape {variable.shape}, got an array of {np.shape(value)}")
+        for variable, value in zip(own, weights):
+            variable.assign(value)
+
+    def count_params(self) -> int:
+        """The number of scalars in ``weights``. Raises ValueError for a layer that is not built."""
+        if not self.built:
+            check.fail(self, "has no weights to count yet: call it on data or use build(input_shape) first")
+        return sum(int(np.prod(v.shape)) for v in self.weights)
+
+    # -- dtypes and backend ------------------------------------------------------------------------------------------
+
+    @property
+    def dtype_policy(self) -> Any:
+        return self._dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        self._dtype_policy = policy.get(value)
+        self.compute_dtype: str = self._dtype_policy.compute_dtype
+        self.variable_dtype: str = self._dtype_policy.variable_dtype
+        self._cast_to = self.compute_dtype if self.compute_dtype != self.variable_dtype else None
+        scope.python_state.changed()
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights."""
+        return self.variable_dtype
+
+    @property
+    def input_dtype(self) -> str:
+        return self.compute_dtype
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend that this layer computes with."""
+        return self._find_backend().name
+
+    def _find_backend(self) -> Any:
+        if self._backend is None:
+            for variable in self.variables:
+                self._backend = variable.backend
+                break
+        return self._backend or backends.current()
+
+    # -- names -------------------------------------------------------------------------------------------------------
+
+    def _scope_path(self) -> tuple[str, ...]:
+        """Where this layer's variables are named: below the layers whose call or build is running."""
+        if self._path_prefix is None:
+            prefix = naming.current()
+            running = tuple(layer.name for layer in _context.stack if layer is not self)
+            self._path_prefix = prefix if len(prefix) >= len(running) else running
+        return (*self._path_prefix, self.name)
+
+    @property
+    def path(self) -> str:
+        """The names from the outermost layer to this one, joined by ``/``."""
+        return "/".join((*(self._path_prefix or ()), self.name))
+
+    # -- losses ------------------------------------------------------------------------------------------------------
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar (or a list of them) to ``losses`` of the call that is running."""
+        current = _context.call_id if _context.stack else self._last_call
+        if self._loss_call != current:
+            self._losses = []
+            self._loss_call = current
+        for item in loss if isinstance(loss, (list, tuple)) else [loss]:
+            if callable(item) and not isinstance(item, Variable):
+                item = item()
+            shape = getattr(item, "shape", ())
+            if tuple(shape) not in ((), (1,)):
+                check.fail(self, f"add_loss takes scalars, got a tensor of shape {tuple(shape)}; reduce it first, e.g. ops.sum(x)")
+            self._losses.append(item)
+
+    def _own_losses(self, call: int) -> list[Any]:
+        return list(self._losses) if self._loss_call == call and call >= 0 else []
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """What ``add_loss`` and activity regularizers gave in the last call, then the weight regularizers' values."""
+        call = self._last_call
+        found: list[Any] = []
+        for layer in self._flatten_layers():
+            found += layer._own_losses(call if layer is not self else self._last_call)
+        for variable in self.trainable_weights:
+            if variable.regularizer is not None:
+                found.append(variable.regularizer(variable))
+        return found
+
+    # -- the call ----------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs for tensors, arrays, or symbolic tensors (then the call becomes a node of the graph)."""
+        if not self._initialised:
+            check.fail(type(self), "super().__init__() was not called in __init__; call it before the layer is used", RuntimeError)
+        spec = _call_of(type(self))
+        leaves = args if len(args) == 1 and not kwargs and not isinstance(args[0], (list, tuple, dict)) else None
+        if leaves is None:
+            leaves = tree.flatten((args, kwargs))
+        if any(isinstance(x, SymbolicTensor) for x in leaves):
+            return self._call_symbolic(spec, args, kwargs)
+
+        backend = self._backend
+        if backend is None:
+            backend = _backend_of(leaves) or self._find_backend()
+        outer_backend = backends.local.backend
+        outer_stack, outer_training, outer_call = _context.stack, _context.training, _context.call_id
+        outer_cast = scope.local.autocast
+        backends.local.backend = backend
+        try:
+            args = tuple(self._convert(a, backend) for a in args)
+            if kwargs:
+                kwargs = {k: v if k == "training" else self._convert(v, backend) for k, v in kwargs.items()}
+            training = self._training(spec, args, kwargs)
+            if not outer_stack:
+                _context.call_id = next(_call_ids)
+            self._last_call = _context.call_id
+            _context.stack = (*outer_stack, self)
+            _context.training = training
+            if not self.built:
+                self._build_for(spec, args, kwargs, backend)
+            if self.input_spec is not None:
+                self._check_input(args[0] if args else kwargs.get(spec.names[0]), backend)
+            inputs, in_masks = self._take_masks(spec, args, kwargs)
+            scope.local.autocast = self._cast_to
+            try:
+                outputs = self.call(*args, **kwargs)
+            except Exception as error:
+                self._explain(error, args, kwargs)
+                raise
+            finally:
+                scope.local.autocast = outer_cast
+            if self.activity_regularizer is not None:
+                self._regularize_activity(outputs)
+            if self.supports_masking or in_masks is not None:
+                self._give_mask(inputs, in_masks, outputs)
+            elif type(self).compute_mask is not Layer.compute_mask:
+                self._give_mask(inputs, None, outputs)
+            return outputs
+        finally:
+            backends.local.backend = outer_backend
+            _context.stack, _context.training, _context.call_id = outer_stack, outer_training, outer_call
+
+    def _training(self, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool | None:
+        """The value of ``training``: the argument, else that of the call around, else the signature's default.
+
+        ``kwargs`` is completed where ``call`` takes it, and freed of it where it does not.
+        """
+        if not spec.training:
+            given = kwargs.pop("training", None) if not spec.has_kwargs else kwargs.get("training")
+            return given if given is not None else _context.training
+        position = spec.positional.index("training") if "training" in spec.positional else len(args)
+        if position < len(args):
+            return args[position] if args[position] is not None else _context.training
+        training = kwargs.get("training")
+        if training is None:
+            training = _context.training
+        if training is None:
+            training = spec.training_default
+        kwargs["training"] = training
+        return training
+
+    def _convert(self, x: Any, backend: Any) -> Any:
+        """Arrays become tensors, float tensors the compute dtype; nests are walked, anything else passes."""
+        if isinstance(x, (list, tuple, dict)):
+            if not any(hasattr(v, "shape") for v in tree.flatten(x)):
+                return x
+            return tree.map(lambda v: self._convert(v, backend), x)
+        if x is None or isinstance(x, (bool, int, float, str)):
+            return x
+        if isinstance(x, Variable):
+            x = x.value
+        owner = backends.backend_of_type.get(type(x))
+        if owner is None:
+            owner = backends.of(x)
+            if owner is None:
+                if not isinstance(x, (np.ndarray, np.generic)) and not _is_array(x):
+                    return x
+                array = np.asarray(x)
+                if array.dtype == object:
+                    return x
+                name = dtypes.standardize(array.dtype)
+                return backend.convert(array, self.compute_dtype if self.autocast and name in dtypes.FLOATS else name)
+        if owner is not backend:
+            x = _moved(self, x, owner, backend)
+        if self.autocast and x.dtype in backend.floating and backend.dtype_of(x) != self.compute_dtype:
+            mask = masks.get_mask(x)
+            x = backend.cast(x, self.compute_dtype)
+            if mask is not None:
+                masks.set_mask(x, mask)
+        return x
+
+    def _build_for(self, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any], backend: Any) -> None:
+        """Call ``build`` with the shapes of the tensors among the arguments."""
+        shapes: dict[str, Any] = {}
+        for name, value in _bound(self, spec, args, kwargs).items():
+            if name in spec.mask_names and name != "mask":
+                continue
+            shape = _shape_of(value, backend)
+            if shape is not None and name not in ("mask", "training"):
+                shapes[name] = shape
+        with backends.backend_scope(backend), scope.autocast(None):
+            self._build_from(spec, shapes)
+        if self._initial_weights is not None:
+            self.set_weights(self._initial_weights)
+            self._initial_weights = None
+
+    def _build_from(self, spec: _Call, shapes: dict[str, Any]) -> None:
+        names = [n for n in inspect.signature(self.build).parameters]
+        if not names:
+            self.build()  # type: ignore[call-arg]
+            return
+        named = {f"{k}_shape": v for k, v in shapes.items()}
+        wanted = {n: named[n] for n in names if n in named}
+        if len(names) > 1 and wanted and set(wanted) >= {
+            n for n, p in inspect.signature(self.build).parameters.items() if p.default is p.empty and p.kind not in (2, 4)
+        }:
+            self.build(**wanted)  # type: ignore[call-arg]
+        else:
+            self.build(next(iter(shapes.values())) if shapes else None)
+
+    def _after_build(self) -> None:
+        """For subclasses that settle something when the variables exist."""
+
+    def _check_input(self, inputs: Any, backend: Any) -> None:
+        shape = getattr(inputs, "shape", None)
+        if shape is not None and shape == self._checked:
+            return
+        specs = tree.flatten(self.input_spec)
+        values = tree.flatten(inputs)
+        if len(specs) > 1 and len(values) != len(specs):
+            check.fail(self, f"expected {len(specs)} inputs, got {len(values)}")
+        for one, value in zip(specs, values):
+            if value is None:
+                if not one.optional:
+                    check.fail(self, "got None where an input is needed")
+            elif hasattr(value, "shape"):
+                one.check(self, _shape_of(value, backend), None if one.dtype is None else _dtype_of(value, backend))
+        self._checked = shape
+
+    def _take_masks(self, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """Hand the masks of the inputs to the mask arguments that are free; the masks of the first argument."""
+        inputs = args[0] if args else kwargs.get(spec.names[0]) if spec.names else None
+        if type(inputs) in backends.backend_of_type:
+            found = masks.get_mask(inputs)
+        elif isinstance(inputs, (list, tuple, dict)):
+            found = tree.map(masks.get_mask, inputs)
+            if all(m is None for m in tree.flatten(found)):
+                found = None
+        else:
+            found = None
+        if spec.mask_names:
+            if "mask" in spec.mask_names:
+                if kwargs.get("mask") is not None:
+                    found = kwargs["mask"]
+                elif found is not None and spec.names.index("mask") >= len(args):
+                    kwargs["mask"] = found
+            for name in spec.mask_names:
+                source = name.removesuffix("_mask")
+                if name != "mask" and kwargs.get(name) is None and source in spec.names:
+                    position = spec.names.index(source)
+                    value = args[position] if position < len(args) else kwargs.get(source)
+                    own = masks.get_mask(value) if value is not None and not isinstance(value, (list, dict)) else None
+                    if own is not None and spec.names.index(name) >= len(args):
+                        kwargs[name] = own
+        return inputs, found
+
+    def _give_mask(self, inputs: Any, in_masks: Any, outputs: Any) -> None:
+        if not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
+            if not getattr(type(self), "_takes_mask", False) and not _call_of(type(self)).mask_names:
+                warnings.warn(
+                    f"{check.who(self)}: its input has a mask, which this layer drops; set supports_masking = True to pass it on",
+                    stacklevel=4,
+                )
+            return
+        out_mask = self.compute_mask(inputs, in_masks)
+        if out_mask is None:
+            return
+        flat = tree.flatten(outputs)
+        flat_masks = tree.flatten(out_mask)
+        for x, m in zip(flat, flat_masks):
+            if m is not None and x is not None:
+                masks.set_mask(x, m)
+
+    def _regularize_activity(self, outputs: Any) -> None:
+        from nyala import ops
+
+        for x in tree.flatten(outputs):
+            if backends.of(x) is not None:
+                batch = ops.cast(ops.shape(x)[0], backends.current().dtype_of(x)) if len(x.shape) else 1
+                self.add_loss(ops.divide(self.activity_regularizer(x), batch))
+
+    def _explain(self, error: Exception, args: Any, kwargs: Any) -> None:
+        if not getattr(error, "_nyala_explained", False):
+            shapes = [str(tuple(x.shape)) for x in tree.flatten((args, kwargs)) if hasattr(x, "shape")]
+            where = "/".join(layer.name for layer in _context.stack)
+            error.add_note(f"while {type(self).__name__} `{where}` was called on inputs of shape {', '.join(shapes) or '()'}")
+            error._nyala_explained = True  # type: ignore[attr-defined]
+
+    # -- symbolic calls ----------------------------------------------------------------------------------------------
+
+    def _call_symbolic(self, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        backend = backend_of_inputs((args, kwargs))
+        if self._backend is not None and self._backend is not backend:
+            check.fail(
+                self,
+                f"belongs to backend {self._backend.name!r} and was called on a symbolic tensor made for {backend.name!r}; "
+                "build a model inside one `nyala.backend_scope(...)`",
+                TypeError,
+            )
+        outer = _context.stack, _context.training, _context.call_id
+        if not outer[0]:
+            _context.call_id = next(_call_ids)
+        _context.stack = (*outer[0], self)
+        try:
+            if not self.built:
+                self._build_for(spec, args, kwargs, backend)
+            if self.input_spec is not None:
+                self._check_input(args[0] if args else kwargs.get(spec.names[0]), backend)
+        finally:
+            _context.stack, _context.training, _context.call_id = outer
+        specs = infer.infer(self._call_abstract, args, kwargs, backend)
+        outputs = symbolic_outputs(specs, backend)
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    def _call_abstract(self, *args: Any, **kwargs: Any) -> Any:
+        built, self.built = self.built, True
+        try:
+            return Layer.__call__(self, *args, **kwargs)
+        finally:
+            self.built = built or self.built
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic outputs for symbolic inputs, without a node."""
+        backend = backend_of_inputs((args, kwargs))
+        if not self.built:
+            self._build_for(_call_of(type(self)), args, kwargs, backend)
+        return symbolic_outputs(infer.infer(self._call_abstract, args, kwargs, backend), backend)
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.compute_output_spec(*args, **kwargs)
+
+    def compute_output_shape(self, *shapes: Any, **named: Any) -> Any:
+        """The shape of the output for inputs of the given shape(s), by abstract evaluation."""
+        make = lambda s: SymbolicTensor(s, self.compute_dtype)  # noqa: E731
+        args = [_map_shapes(make, s) for s in shapes]
+        kwargs = {k.removesuffix("_shape"): _map_shapes(make, s) for k, s in named.items()}
+        outputs = self.compute_output_spec(*args, **kwargs)
+        return tree.map(lambda x: x.shape, outputs)
+
+    @property
+    def input(self) -> Nest:
+        """The symbolic input of the layer's first call. Raises AttributeError when it was never called so."""
+        nest = self._first_node("input").args
+        inputs = [x for x in tree.flatten((nest, self.nodes[0].kwargs)) if isinstance(x, SymbolicTensor)]
+        return nest[0] if len(nest) == 1 and len(inputs) > 1 else inputs[0] if len(inputs) == 1 else inputs
+
+    @property
+    def output(self) -> Nest:
+        """The symbolic output of the layer's first call."""
+        return self._first_node("output").outputs
+
+    @property
+    def input_shape(self) -> Any:
+        return tree.map(lambda x: x.shape, self.input)
+
+    @property
+    def output_shape(self) -> Any:
+        return tree.map(lambda x: x.shape, self.output)
+
+    def get_input_at(self, node_index: int) -> Nest:
+        inputs = self.nodes[node_index].inputs
+        return inputs[0] if len(inputs) == 1 else inputs
+
+    def get_output_at(self, node_index: int) -> Nest:
+        return self.nodes[node_index].outputs
+
+    @property
+    def inbound_nodes(self) -> list[Node]:
+        return self.nodes
+
+    _inbound_nodes = inbound_nodes
+
+    def _first_node(self, what: str) -> Node:
+        if not self.nodes:
+            raise AttributeError(
+                f"{check.who(self)} has no {what}: it was not called on a symbolic tensor. Call it on "
+                "nyala.Input(shape=...) or put it in a model with a known input shape"
+            )
+        return self.nodes[0]
+
+    # -- pure calls --------------------------------------------------------------------------------------------------
+
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Tensor],
+        non_trainable_variables: Sequence[Tensor],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """The call as a function without side effects.
+
+        Returns ``(outputs, new non-trainable values)``, with ``return_losses`` also ``losses``. The values come in the
+        order of ``self.trainable_variables`` and ``self.non_trainable_variables``.
+        """
+        self._check_built("stateless_call")
+        own, fixed = self.trainable_variables, self.non_trainable_variables
+        for name, have, got in (("trainable", own, trainable_variables), ("non_trainable", fixed, non_trainable_variables)):
+            if len(have) != len(got):
+                check.fail(self, f"stateless_call needs {len(have)} {name}_variables, got {len(got)}")
+        with scope.StateScope(dict(zip([*own, *fixed], [*trainable_variables, *non_trainable_variables]))) as state:
+            outputs = self(*args, **kwargs)
+            losses = self.losses if return_losses else None
+        updated = [state.values[v] for v in fixed]
+        return (outputs, updated, losses) if return_losses else (outputs, updated)
+
+    def _check_built(self, what: str) -> None:
+        if not self.built:
+            check.fail(self, f"{what} needs a built layer: call it on data or use build(input_shape) first")
+
+    # -- config ------------------------------------------------------------------------------------------------------
+
+    def config_value(self, name: str) -> Any:
+        if name == "dtype":
+            return policy.serialize(self.dtype_policy)
+        return super().config_value(name)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The arguments of ``build``, so that a file can make the variables again."""
+        if self._build_args is None:
+            return None
+        args, kwargs = self._build_args
+        return dict(kwargs) if kwargs else {"input_shape": args[0]} if args else None
+
+    def build_from_config(self, config: dict[str, Any] | None) -> None:
+        if config:
+            self.build(**config) if "input_shape" not in config else self.build(config["input_shape"])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Layer:
+        import copy
+
+        new = object.__new__(type(self))
+        memo[id(self)] = new
+        for key, value in self.__dict__.items():
+            new.__dict__[key] = [] if key == "nodes" else value if key == "_backend" else copy.deepcopy(value, memo)
+        return new
+
+
+def _declared_trainable(variable: Variable) -> bool:
+    """Whether the variable was made to be trained, frozen now or not."""
+    return getattr(variable, "_declared_trainable", False) if "_declared_trainable" in variable.__dict__ else variable.trainable
+
+
+def _argument_names(cls: type) -> list[str]:
+    return [
+        n
+        for klass in cls.__mro__
+        if "__init__" in klass.__dict__ and issubclass(klass, Configurable)
+        for n in inspect.signature(klass.__init__).parameters
+        if n not in ("self", "args", "kwargs")
+    ]
+
+
+def _batch_shape_from(layer: Layer, given: dict[str, Any]) -> tuple[int | None, ...] | None:
+    """The input's batch shape from the arguments by which older Keras gave it to a first layer."""
+    for name in ("batch_shape", "batch_input_shape"):
+        if name in given:
+            return tuple(given[name])
+    if "input_shape" in given:
+        shape = given["input_shape"]
+        return (None, shape) if check.is_int(shape) else (None, *shape)
+    if "input_dim" in given:
+        length = given.get("input_length")
+        return (None, given["input_dim"]) if length is None else (None, length, given["input_dim"])
+    if "input_length" in given:
+        return (None, given["input_length"])
+    return None
+
+
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "__array__") and hasattr(x, "shape") and hasattr(x, "dtype")
+
+
+def _backend_of(leaves: Any) -> Any:
+    """The backend of the first tensor; ``None`` if there is none."""
+    for x in leaves:
+        if isinstance(x, Variable):
+            return x.backend
+        owner = backends.backend_of_type.get(type(x))
+        if owner is not None:
+            return owner
+    return next((b for b in map(backends.of, leaves) if b is not None), None)
+
+
+def _moved(layer: Layer, x: Any, owner: Any, backend: Any) -> Any:
+    """A value of another backend, copied over by way of the host; tracers and what needs a gradient cannot be."""
+    if owner.is_tracing() or getattr(x, "requires_grad", False):
+        check.fail(
+            layer,
+            f"computes on {backend.name!r} and got a {owner.name!r} tensor that is being traced or differentiated; "
+            f"move the model with to_backend({owner.name!r})",
+            TypeError,
+        )
+    return backend.convert(owner.to_numpy(x))
+
+
+def _bound(layer: Layer, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of ``call`` by name, in the order of its signature."""
+    try:
+        bound = spec.signature.bind(layer, *args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{check.who(layer)}: {error}; call is {type(layer).__name__}.call{spec.signature}") from None
+    result: dict[str, Any] = {}
+    for i, (name, value) in enumerate(bound.items()):
+        if i == 0:
+            continue
+        kind = spec.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            result.update(value)
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            result.update({f"{name}_{j}": v for j, v in enumerate(value)})
+        else:
+            result[name] = value
+    return result
+
+
+def _shape_of(x: Any, backend: Any) -> Any:
+    """The shape(s) for ``build``: a tuple, a nest of tuples, or ``None`` when there is no tensor.
+
+    In an abstract evaluation the batch size that stands for "unknown" is given as ``None`` again.
+    """
+    if isinstance(x, SymbolicTensor):
+        return x.shape
+    if isinstance(x, dict):
+        shapes = {k: _shape_of(v, backend) for k, v in x.items()}
+        return shapes if any(s is not None for s in shapes.values()) else None
+    if isinstance(x, (list, tuple)):
+        inner = [_shape_of(v, backend) for v in x]
+        return type(x)(inner) if inner and not hasattr(x, "_fields") and any(s is not None for s in inner) else None
+    if x is None or not hasattr(x, "shape"):
+        return None
+    shape = backend.shape_of(x) if backend.is_tensor(x) else tuple(x.shape)
+    if shape and shape[0] is not None and shape[0] == infer.abstract_batch():
+        shape = (None, *shape[1:])
+    return tuple(shape)
+
+
+def _dtype_of(x: Any, backend: Any) -> str:
+    return x.dtype if isinstance(x, SymbolicTensor) else backend.dtype_of(x)
+
+
+def _map_shapes(fn: Callable[[Any], Any], shapes: Any) -> Any:
+    """``fn`` over the shapes in a nest of shapes."""
+    if isinstance(shapes, dict):
+        return {k: _map_shapes(fn, v) for k, v in shapes.items()}
+    if isinstance(shapes, (list, tuple)) and shapes and isinstance(shapes[0], (list, tuple, dict)):
+        return type(shapes)(_map_shapes(fn, v) for v in shapes)
+    return fn(shapes)
+
+
+__all__ = ["InputSpec", "Layer"]
