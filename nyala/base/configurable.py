@@ -84,14 +84,14 @@ def _config_names(cls: type) -> tuple[str, ...]:
             mro = mro[i + 1 :]
             break
     names: dict[str, None] = {}
-    skip: set[str] = set()
-    for klass in mro:
-        skip |= klass.__dict__.get("config_skip", frozenset())
     for klass in reversed(mro):
         if "__init__" in klass.__dict__ and issubclass(klass, Configurable) and klass is not Configurable:
             for p in _signature(klass):
-                if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in skip:
+                if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
                     names[p.name] = None
+        # A parameter that a subclass lists again is part of its config again.
+        for name in klass.__dict__.get("config_skip", ()):
+            names.pop(name, None)
     return tuple(names)
 
 
@@ -121,11 +121,13 @@ def serialize(obj: Any) -> Any:
     """
     if obj is None or isinstance(obj, (bool, int, float, str)):
         return obj
+    if isinstance(obj, Configurable):
+        return serialize_object(obj)
     if isinstance(obj, (list, tuple)):
         return type(obj)(map(serialize, obj)) if not hasattr(obj, "_fields") else [serialize(v) for v in obj]
     if isinstance(obj, Mapping):
         return {k: serialize(v) for k, v in obj.items()}
-    if isinstance(obj, Configurable) or hasattr(obj, "get_config"):
+    if hasattr(obj, "get_config"):
         return serialize_object(obj)
     if isinstance(obj, np.generic):
         return obj.item()
@@ -181,6 +183,7 @@ _ROLE_OF_MODULE = {
     "keras.constraints": "constraint",
     "keras.activations": "activation",
     "keras.random": "seed",
+    "keras.dtype_policies": "policy",
 }
 
 

@@ -22,6 +22,7 @@ _custom: dict[str, Any] = {}
 _custom_names: dict[Any, str] = {}
 
 HOMES = {
+    "policy": "nyala.base.policy",
     "layer": "nyala.layers",
     "model": "nyala.models",
     "loss": "nyala.losses",
@@ -32,7 +33,6 @@ HOMES = {
     "regularizer": "nyala.regularizers",
     "constraint": "nyala.constraints",
     "activation": "nyala.activations",
-    "policy": "nyala.base.policy",
     "seed": "nyala.base.seeds",
 }
 """The module whose import fills the role's table."""
