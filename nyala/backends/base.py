@@ -43,6 +43,8 @@ class BackendBase:
     natives: dict[str, Callable[..., Any]] = {}
     fused_updates: dict[str, Callable[..., bool]] = {}
     """Optimizer name -> kernel that updates all variables at once (see ``optimizers/base.py``)."""
+    loops_in_one_call: bool = False
+    """Whether ``compile_loop`` runs its steps without coming back to Python."""
     floating: frozenset[Any] = frozenset()
     """The backend's own dtype objects that are floating point: ``x.dtype in backend.floating`` is the fast test."""
 

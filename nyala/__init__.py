@@ -1,0 +1,90 @@
+"""Nyala: the Keras API on JAX, PyTorch and TensorFlow. ``import nyala as keras``.
+
+Importing it imports no backend: what a name needs is loaded when the name is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nyala import activations as activations
+    from nyala import callbacks as callbacks
+    from nyala import config as config
+    from nyala import constraints as constraints
+    from nyala import datasets as datasets
+    from nyala import initializers as initializers
+    from nyala import layers as layers
+    from nyala import losses as losses
+    from nyala import metrics as metrics
+    from nyala import models as models
+    from nyala import ops as ops
+    from nyala import optimizers as optimizers
+    from nyala import random as random
+    from nyala import regularizers as regularizers
+    from nyala import schedules as schedules
+    from nyala import utils as utils
+    from nyala.backends import backend_scope as backend_scope
+    from nyala.base.policy import DTypePolicy as DTypePolicy
+    from nyala.base.policy import FloatDTypePolicy as FloatDTypePolicy
+    from nyala.base.scope import StateScope as StateScope
+    from nyala.base.variable import Variable as Variable
+    from nyala.graph.symbolic import SymbolicTensor as KerasTensor
+    from nyala.initializers import Initializer as Initializer
+    from nyala.layers.base import InputSpec as InputSpec
+    from nyala.layers.base import Layer as Layer
+    from nyala.layers.input import Input as Input
+    from nyala.losses import Loss as Loss
+    from nyala.metrics import Metric as Metric
+    from nyala.models import Functional as Functional
+    from nyala.models import Model as Model
+    from nyala.models import Sequential as Sequential
+    from nyala.optimizers import Optimizer as Optimizer
+    from nyala.regularizers import Regularizer as Regularizer
+    from nyala.transforms import function as function
+    from nyala.transforms import value_and_grad as value_and_grad
+
+_MODULES = frozenset({
+    "activations", "callbacks", "config", "constraints", "datasets", "initializers", "layers", "losses", "metrics", "models",
+    "ops", "optimizers", "random", "regularizers", "saving", "schedules", "utils",
+})  # fmt: skip
+
+_HOMES = {
+    "DTypePolicy": "base.policy",
+    "FloatDTypePolicy": "base.policy",
+    "Functional": "models",
+    "Initializer": "initializers",
+    "Input": "layers.input",
+    "InputSpec": "layers.base",
+    "KerasTensor": "graph.symbolic",
+    "Layer": "layers.base",
+    "Loss": "losses",
+    "Metric": "metrics",
+    "Model": "models",
+    "Optimizer": "optimizers",
+    "Regularizer": "regularizers",
+    "Sequential": "models",
+    "StateScope": "base.scope",
+    "Variable": "base.variable",
+    "backend_scope": "backends",
+    "function": "transforms",
+    "value_and_grad": "transforms",
+}
+_RENAMED = {"KerasTensor": "SymbolicTensor"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"nyala.{name}")
+    if name in _HOMES:
+        found = getattr(importlib.import_module(f"nyala.{_HOMES[name]}"), _RENAMED.get(name, name))
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'nyala' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*_MODULES, *_HOMES, "__version__"})

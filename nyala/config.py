@@ -1,0 +1,49 @@
+"""Settings for the whole process: backend, float type, image layout, epsilon, dtype policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nyala import backends
+from nyala.backends import set_backend
+from nyala.base.config import (
+    epsilon,
+    floatx,
+    image_data_format,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+)
+
+
+def backend() -> str:
+    """The name of the backend that new objects are made with."""
+    return backends.current().name
+
+
+def dtype_policy() -> Any:
+    """The policy of layers that are given no dtype."""
+    from nyala.base import policy
+
+    return policy.dtype_policy()
+
+
+def set_dtype_policy(policy: Any) -> None:
+    """Set the policy of layers that are given no dtype: ``"float32"``, ``"mixed_float16"``, ``"mixed_bfloat16"``, ..."""
+    from nyala.base import policy as policies
+
+    policies.set_dtype_policy(policy)
+
+
+__all__ = [
+    "backend",
+    "dtype_policy",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "set_backend",
+    "set_dtype_policy",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+]

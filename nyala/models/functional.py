@@ -1,0 +1,176 @@
+"""Models made from the graph between symbolic inputs and outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nyala._typing import Nest
+from nyala.base import check, masks, naming, tree
+from nyala.graph.function import Function
+from nyala.graph.node import OpCall
+from nyala.graph.symbolic import SymbolicTensor
+from nyala.layers.base import Layer
+from nyala.layers.input import InputLayer
+from nyala.models.model import Model
+
+
+class Functional(Model):
+    """A model that runs a graph of layers and ops.
+
+    Args:
+        inputs: symbolic tensors, alone or in a list or dict; tensors inside another model's graph cut it there.
+        outputs: symbolic tensors that depend on the inputs.
+        name: default ``"functional"``, ``"functional_1"``, ...
+
+    Raises: ValueError when an output needs an input that is not given; TypeError for what is not symbolic.
+    """
+
+    keras_module = "keras.src.models.functional"
+    config_skip = frozenset({"inputs", "outputs"})
+
+    def __init__(self, inputs: Nest, outputs: Nest, name: str | None = None, **kwargs: Any):
+        trainable = kwargs.pop("trainable", None)
+        Layer.__init__(self, name=name or naming.unique("functional"), **kwargs)
+        self._set_graph(inputs, outputs)
+        self.autocast = False
+        if trainable is not None and not trainable:
+            self.trainable = False
+
+    def _set_graph(self, inputs: Nest, outputs: Nest) -> None:
+        who = check.who(self)
+        if isinstance(inputs, tuple):
+            inputs = list(inputs)
+        self._function = Function(inputs, outputs, who)
+        # Inputs inside another model's graph get an InputLayer of their own; the plan is still fed at the old place.
+        heads = [x if x.node is not None and x.node.is_input else _head(x) for x in self._function.flat_inputs]
+        self._input_tensors = heads
+        cut = [h.node.operation for h, x in zip(heads, self._function.flat_inputs) if h is not x]  # type: ignore[union-attr]
+        self.operations: list[Any] = [*cut, *self._function.operations]
+        self._input_names = [h.name if h.node is None else h.node.operation.name for h in heads]
+        names: dict[str, Any] = {}
+        for op in self.operations:
+            other = names.setdefault(op.name, op)
+            if other is not op and isinstance(op, Layer) and isinstance(other, Layer):
+                check.fail(who, f"two of its layers are called {op.name!r}; give each a name of its own")
+        self._graph_layers = [op for op in self.operations if isinstance(op, Layer)]
+        self._backend = self._function.flat_inputs[0].backend if self._function.flat_inputs else None
+        self.built = True
+
+    _untracked = Model._untracked | {"operations", "_function", "_input_tensors"}
+
+    @property
+    def layers(self) -> list[Layer]:
+        return list(self._graph_layers)
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        return list(self._input_tensors)
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        return list(self._function.flat_outputs)
+
+    @property
+    def input(self) -> Nest:
+        return tree.unflatten(tree.structure(self._function.inputs), list(self._input_tensors))
+
+    @property
+    def output(self) -> Nest:
+        return self._function.outputs
+
+    @property
+    def input_names(self) -> list[str]:
+        return list(self._input_names)
+
+    @property
+    def output_names(self) -> list[str]:
+        """A name for each output: that of the layer that gives it."""
+        return [x.node.operation.name if x.node is not None else x.name for x in self._function.flat_outputs]
+
+    @property
+    def input_shape(self) -> Any:
+        return tree.map(lambda x: x.shape, self.input)
+
+    @property
+    def output_shape(self) -> Any:
+        return tree.map(lambda x: x.shape, self.output)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing to do: the layers were built when the graph was made."""
+
+    def call(self, inputs: Nest, training: bool | None = None, mask: Any = None) -> Nest:
+        flat = self._match(inputs)
+        if mask is not None:
+            for x, m in zip(flat, tree.flatten(mask)):
+                if m is not None:
+                    masks.set_mask(x, m)
+        return self._function.run(flat)
+
+    def _match(self, inputs: Nest) -> list[Any]:
+        """The values in the order of the graph's inputs, checked and cast to their dtypes."""
+        wanted = self._input_tensors
+        if isinstance(inputs, dict) and not isinstance(self._function.inputs, dict):
+            missing = [n for n in self._input_names if n not in inputs]
+            if missing:
+                check.fail(self, f"the input dict lacks {missing}; it has {list(inputs)}", KeyError)
+            flat = [inputs[n] for n in self._input_names]
+        elif isinstance(self._function.inputs, dict) and isinstance(inputs, dict):
+            missing = [k for k in self._function.inputs if k not in inputs]
+            if missing:
+                check.fail(self, f"the input dict lacks {missing}; it has {list(inputs)}", KeyError)
+            flat = tree.flatten({k: inputs[k] for k in self._function.inputs})
+        else:
+            flat = tree.flatten(inputs) if isinstance(inputs, (list, tuple, dict)) else [inputs]
+        if len(flat) != len(wanted):
+            check.fail(self, f"expected {len(wanted)} inputs {self._input_names}, got {len(flat)}")
+        return [self._fit(x, w, n) for x, w, n in zip(flat, wanted, self._input_names)]
+
+    def _fit(self, x: Any, wanted: SymbolicTensor, name: str) -> Any:
+        if x is None:
+            if not getattr(wanted.node.operation if wanted.node else None, "optional", False):
+                check.fail(self, f"input `{name}` is None; make it Input(..., optional=True) if it may be missing")
+            return x
+        shape, expected = x.shape, wanted.shape
+        rank = len(shape)
+        if rank != len(expected):
+            from nyala import ops
+
+            if rank == len(expected) - 1 and expected[-1] == 1:
+                return self._fit(ops.expand_dims(x, -1), wanted, name)
+            if rank == len(expected) + 1 and shape[-1] == 1:
+                return self._fit(ops.squeeze(x, -1), wanted, name)
+            check.fail(self, f"input `{name}` expects shape {expected}, got {tuple(shape)}")
+        for size, want in zip(shape, expected):
+            if want is not None and size is not None and size != want:
+                check.fail(self, f"input `{name}` expects shape {expected}, got {tuple(shape)}")
+        backend = self._find_backend()
+        if not isinstance(x, SymbolicTensor) and backend.dtype_of(x) != wanted.dtype:
+            mask = masks.get_mask(x)
+            x = backend.cast(x, wanted.dtype)
+            if mask is not None:
+                masks.set_mask(x, mask)
+        return x
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        from nyala.models.graph_config import functional_config
+
+        return functional_config(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        from nyala.base import registry
+        from nyala.models.graph_config import functional_from_config
+
+        with registry.custom_object_scope(custom_objects or {}):
+            return functional_from_config(cls, config)
+
+
+def _head(x: SymbolicTensor) -> SymbolicTensor:
+    return InputLayer(batch_shape=x.shape, dtype=x.dtype, name=x.name).output
+
+
+def is_op(operation: Any) -> bool:
+    return isinstance(operation, OpCall)

@@ -1,0 +1,169 @@
+"""The config of a graph of layers, in the form that Keras 3 files use, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nyala._typing import Config
+from nyala.base import check, configurable, tree
+from nyala.graph.node import Node, OpCall
+from nyala.graph.symbolic import SymbolicTensor
+
+
+def layer_config(layer: Any) -> Config:
+    """A layer's entry in a model's config, with the shapes its variables were built for."""
+    entry = configurable.serialize_object(layer)
+    build = layer.get_build_config()
+    if build:
+        entry["build_config"] = build
+    return entry
+
+
+def functional_config(model: Any) -> Config:
+    """Layers with the calls that belong to the model, and where its inputs and outputs are among them."""
+    function = model._function
+    inside = {id(node): node for node in function.nodes}
+    for x in model.inputs:
+        inside[id(x.node)] = x.node
+    heads = {id(old): new for old, new in zip(function.flat_inputs, model.inputs)}
+    index: dict[int, int] = {}
+    counts: dict[int, int] = {}
+    for op in model.operations:
+        for node in op.nodes:
+            if id(node) in inside:
+                index[id(node)] = counts.setdefault(id(op), 0)
+                counts[id(op)] += 1
+
+    def place(x: SymbolicTensor) -> list[Any]:
+        x = heads.get(id(x), x)
+        assert x.node is not None
+        return [x.node.operation.name, index[id(x.node)], x.index]
+
+    def argument(value: Any) -> Any:
+        if isinstance(value, SymbolicTensor):
+            config = {"shape": value.shape, "dtype": value.dtype, "keras_history": place(value)}
+            return {"class_name": "__keras_tensor__", "config": config}
+        if isinstance(value, (list, tuple)):
+            return type(value)(argument(v) for v in value)
+        if isinstance(value, dict):
+            return {k: argument(v) for k, v in value.items()}
+        return configurable.serialize(value)
+
+    layers = []
+    for op in model.operations:
+        entry = _op_config(op) if isinstance(op, OpCall) else layer_config(op)
+        entry["name"] = op.name
+        entry["inbound_nodes"] = [
+            {"args": argument(node.args), "kwargs": argument(node.kwargs)}
+            for node in op.nodes
+            if id(node) in inside and not node.is_input
+        ]
+        layers.append(entry)
+    return {
+        "name": model.name,
+        "trainable": model.trainable,
+        "layers": layers,
+        "input_layers": tree.map(place, function.inputs),
+        "output_layers": tree.map(place, function.outputs),
+    }
+
+
+def _op_config(op: OpCall) -> Config:
+    spec = getattr(op.fn, "spec", None)
+    if spec is None:
+        check.fail(
+            f"op `{op.name}`",
+            "is a backend's own function, which a config cannot hold; use the function of nyala.ops, or a layer of your own",
+            TypeError,
+        )
+    return {"module": "nyala.ops", "class_name": "Op", "config": {"name": op.name, "op": spec.name}, "registered_name": None}
+
+
+def functional_from_config(cls: type, config: Config) -> Any:
+    """The model that ``functional_config`` describes, with new weights."""
+    made: dict[str, Any] = {}
+    nodes: dict[str, list[Node]] = {}
+    waiting: list[tuple[Any, Config]] = []
+    for entry in config["layers"]:
+        name = entry.get("name") or entry["config"]["name"]
+        made[name] = _operation(entry)
+        nodes[name] = list(made[name].nodes)
+        waiting += [(name, call) for call in entry["inbound_nodes"]]
+
+    def tensor(place: Any) -> SymbolicTensor:
+        name, call, output = place[:3]
+        return nodes[name][call].flat_outputs[output]
+
+    def ready(value: Any) -> bool:
+        if _is_tensor(value):
+            name, call, _ = value["config"]["keras_history"][:3]
+            return len(nodes[name]) > call
+        if isinstance(value, (list, tuple)):
+            return all(map(ready, value))
+        return all(map(ready, value.values())) if isinstance(value, dict) else True
+
+    def argument(value: Any) -> Any:
+        if _is_tensor(value):
+            return tensor(value["config"]["keras_history"])
+        if isinstance(value, (list, tuple)):
+            return type(value)(argument(v) for v in value)
+        if isinstance(value, dict) and "class_name" in value:
+            return configurable.deserialize(value)
+        return {k: argument(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    while waiting:
+        later: list[tuple[Any, Config]] = []
+        blocked: set[str] = set()  # the calls of one layer keep their order: their numbers are its names
+        for name, call in waiting:
+            if name in blocked or not ready(call["args"]) or not ready(call["kwargs"]):
+                blocked.add(name)
+                later.append((name, call))
+                continue
+            operation = made[name]
+            before = len(operation.nodes)
+            args = argument(call["args"])
+            outputs = operation(*args, **argument(call["kwargs"]))
+            if len(operation.nodes) == before:  # an op names its call by a new OpCall
+                node = next(x.node for x in tree.flatten(outputs) if isinstance(x, SymbolicTensor))
+                node.operation.name = name
+                nodes[name].append(node)
+            else:
+                nodes[name].append(operation.nodes[-1])
+        if len(later) == len(waiting):
+            check.fail("model config", f"the calls of {sorted({n for n, _ in later})} wait for tensors that nothing gives")
+        waiting = later
+
+    inputs, outputs = (_places(config[key], tensor) for key in ("input_layers", "output_layers"))
+    model = cls(inputs=inputs, outputs=outputs, name=config.get("name"))
+    if not config.get("trainable", True):
+        model.trainable = False
+    return model
+
+
+def _operation(entry: Config) -> Any:
+    if entry["class_name"] == "Op":
+        from nyala.ops._op import REGISTRY
+
+        fn = REGISTRY.get(entry["config"]["op"])
+        if fn is None:
+            check.fail("model config", f"there is no op {entry['config']['op']!r}.{check.nearest(entry['config']['op'], REGISTRY)}")
+        return OpCall(fn, entry["config"]["name"])
+    return configurable.deserialize(
+        {k: entry[k] for k in ("module", "class_name", "config", "registered_name") if k in entry}
+    )
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
+
+
+def _places(value: Any, tensor: Any) -> Any:
+    """The nest of tensors for a nest of ``[layer, call, output]``."""
+    if isinstance(value, dict):
+        return {k: _places(v, tensor) for k, v in value.items()}
+    if len(value) == 3 and isinstance(value[0], str) and check.is_int(value[1]):
+        return tensor(value)
+    return [_places(v, tensor) for v in value]
+
+
+__all__ = ["functional_config", "functional_from_config", "layer_config"]

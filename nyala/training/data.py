@@ -1,0 +1,459 @@
+"""One kind of data for the loop, whatever it came from.
+
+``make(...)`` turns arrays, tensors, generators, ``PyDataset``s, ``tf.data.Dataset``s and torch ``DataLoader``s into a ``Data``:
+batches of ``(x, y, sample_weight)``, and for arrays in memory the indices of each batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from nyala import backends
+from nyala._typing import Nest
+from nyala.backends import dtypes
+from nyala.base import check, tree
+
+Batch = tuple[Any, Any, Any]
+
+
+def unpack_x_y_sample_weight(data: Any) -> Batch:
+    """``(x, y, sample_weight)`` from a tuple of one to three parts, or ``x`` alone."""
+    if isinstance(data, list):
+        data = tuple(data)
+    if not isinstance(data, tuple):
+        return data, None, None
+    if 1 <= len(data) <= 3:
+        return (*data, None, None)[:3]
+    return check.fail("data", f"expected x, (x, y) or (x, y, sample_weight), got a tuple of {len(data)}")
+
+
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """The shortest tuple that ``unpack_x_y_sample_weight`` reads back; a single tensor stays alone."""
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, (list, tuple, dict)) else x
+
+
+class PyDataset:
+    """A data set of batches by index; subclass it with ``__getitem__(i)`` and ``__len__``.
+
+    Args:
+        workers: threads or processes that prepare batches ahead.
+        use_multiprocessing: processes in place of threads; the data set must pickle.
+        max_queue_size: how many batches may be ready ahead.
+    """
+
+    def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10):
+        self.workers = check.positive_int(self, "workers", workers)
+        self.use_multiprocessing = use_multiprocessing
+        self.max_queue_size = check.positive_int(self, "max_queue_size", max_queue_size)
+
+    def __getitem__(self, index: int) -> Any:
+        check.fail(self, "must define __getitem__(self, index) giving a batch", NotImplementedError)
+
+    def __len__(self) -> int:
+        return check.fail(self, "must define __len__(self), the number of batches", NotImplementedError)
+
+    @property
+    def num_batches(self) -> int | None:
+        """The number of batches; ``None`` for an endless data set."""
+        return len(self)
+
+    def on_epoch_begin(self) -> None:
+        """Called before each epoch."""
+
+    def on_epoch_end(self) -> None:
+        """Called after each epoch."""
+
+
+class Data:
+    """What the loop reads. ``steps`` is the number of batches of an epoch, ``None`` if not known."""
+
+    steps: int | None = None
+    num_samples: int | None = None
+    batch_size: int | None = None
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches of one epoch, on the host or as tensors."""
+        raise NotImplementedError
+
+    def on_epoch_end(self) -> None:
+        """After each epoch."""
+
+
+def class_weights(y: Any, class_weight: Mapping[int, float] | None, sample_weight: Any = None) -> Any:
+    """Weights of the samples from those of their classes, times ``sample_weight`` if there is one.
+
+    ``y`` holds class numbers ``(batch,)`` or ``(batch, 1)``, or one-hot rows ``(batch, classes)``.
+    """
+    if class_weight is None:
+        return sample_weight
+    if isinstance(y, (list, tuple, dict)) and any(hasattr(v, "shape") for v in tree.flatten(y)):
+        leaves = tree.flatten(y)
+        if len(leaves) > 1:
+            check.fail("class_weight", "is for models with one output; give sample_weight for several")
+        y = leaves[0]
+    labels = to_host(y)
+    if labels.ndim > 1 and labels.shape[-1] > 1:
+        labels = labels.argmax(-1)
+    labels = labels.reshape(labels.shape[0], -1)[:, 0] if labels.ndim > 1 else labels
+    weights = np.ones(labels.shape, dtypes.numpy_dtype(dtypes.standardize(None)))
+    for key, value in class_weight.items():
+        weights[labels.astype("int64") == int(key)] = value
+    return weights if sample_weight is None else weights * to_host(sample_weight).reshape(weights.shape)
+
+
+def to_host(x: Any) -> np.ndarray:
+    owner = backends.of(x)
+    return owner.to_numpy(x) if owner is not None else np.asarray(x)
+
+
+class ArrayData(Data):
+    """Arrays or tensors in memory.
+
+    Args:
+        x, y, sample_weight: nests of arrays with equal first axes.
+        batch_size: samples a batch. steps: of an epoch; default all samples.
+        shuffle: a new order of the samples each epoch; ``"batch"``: of the batches.
+        seed_order: gives the epochs' orders.
+    """
+
+    def __init__(
+        self,
+        x: Nest,
+        y: Nest = None,
+        sample_weight: Nest = None,
+        *,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        shuffle: bool | str = False,
+        class_weight: Mapping[int, float] | None = None,
+        who: str = "fit",
+    ):
+        if class_weight is not None:
+            if y is None:
+                check.fail(who, "class_weight needs y")
+            sample_weight = class_weights(y, class_weight, sample_weight)
+        self.x, self.y, self.sample_weight = (_arrays(part, who, name) for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")))
+        self.num_samples = _equal_lengths(self.x, self.y, self.sample_weight, who)
+        if self.num_samples == 0:
+            check.fail(who, "the data set is empty: x has 0 samples")
+        self.batch_size = check.positive_int(who, "batch_size", 32 if batch_size is None else batch_size)
+        self.per_pass = math.ceil(self.num_samples / self.batch_size)
+        self.steps = self.per_pass if steps is None else check.positive_int(who, "steps_per_epoch", steps)
+        self.shuffle = shuffle
+        self._left_over: list[np.ndarray] = []
+
+    @property
+    def arrays(self) -> Batch:
+        return self.x, self.y, self.sample_weight
+
+    def order(self) -> list[np.ndarray]:
+        """For each batch of the next epoch the indices of its samples."""
+        while len(self._left_over) < self.steps:
+            self._left_over += self._one_pass()
+        now, self._left_over = self._left_over[: self.steps], self._left_over[self.steps :]
+        if self.steps == self.per_pass:
+            self._left_over = []
+        return now
+
+    def _one_pass(self) -> list[np.ndarray]:
+        n, size = self.num_samples, self.batch_size
+        if self.shuffle is True:
+            index = np.random.permutation(n)
+        else:
+            index = np.arange(n)
+        chunks = [index[i : i + size] for i in range(0, n, size)]
+        if self.shuffle == "batch":
+            full = chunks if len(chunks[-1]) == size else chunks[:-1]
+            np.random.shuffle(full)
+            chunks = full + chunks[len(full) :]
+        return chunks
+
+    def batches(self) -> Iterator[Batch]:
+        for index in self.order():
+            yield tree.map(lambda a: None if a is None else a[index], self.arrays)
+
+
+class IteratorData(Data):
+    """A generator or any iterable of batches, ``tf.data`` and DataLoaders included.
+
+    Without ``steps`` an epoch lasts until the iterable ends; with it the iterator goes on from epoch to epoch.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        steps: int | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        known_steps: int | None = None,
+        who: str = "fit",
+    ):
+        self.source = source
+        self.class_weight = class_weight
+        self.wanted = steps
+        self.steps = steps if steps is not None else known_steps
+        self.who = who
+        self.once = iter(source) is source
+        self._iterator: Iterator[Any] | None = None
+        self._peeked: list[Any] = []
+
+    def peek(self) -> Batch:
+        """The first batch, without losing it."""
+        if not self._peeked:
+            self._iterator = iter(self.source)
+            try:
+                self._peeked = [next(self._iterator)]
+            except StopIteration:
+                check.fail(self.who, "the data set is empty: it gave no batch")
+        return self._prepare(self._peeked[0])
+
+    def _prepare(self, data: Any) -> Batch:
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        if self.class_weight is not None:
+            sample_weight = class_weights(y, self.class_weight, sample_weight)
+        return x, y, sample_weight
+
+    def _next(self) -> Iterator[Any]:
+        if self._iterator is None:
+            self._iterator = iter(self.source)
+        peeked, self._peeked = self._peeked, []
+        yield from peeked
+        yield from self._iterator
+
+    def batches(self) -> Iterator[Batch]:
+        count = 0
+        for data in itertools.islice(self._next(), self.wanted):
+            count += 1
+            yield self._prepare(data)
+        if count == 0:
+            if self.once:
+                warnings.warn(
+                    f"{self.who}: the generator has no batches left; give steps_per_epoch, or an endless generator or a "
+                    "data set that can be read again",
+                    stacklevel=2,
+                )
+                return
+            check.fail(self.who, "the data set is empty: it gave no batch")
+        if self.wanted is not None and count < self.wanted:
+            if self.once:
+                warnings.warn(
+                    f"{self.who}: the generator ended after {count} of {self.wanted} steps of this epoch; it must give "
+                    "steps_per_epoch * epochs batches. Training stops here",
+                    stacklevel=2,
+                )
+            else:
+                self._iterator = None
+                for data in itertools.islice(self._next(), self.wanted - count):
+                    yield self._prepare(data)
+        if self.wanted is None:
+            self.steps = count
+            if not self.once:
+                self._iterator = None
+
+    @property
+    def exhausted(self) -> bool:
+        return self.once and self._iterator is not None and self.wanted is None
+
+
+class PyDatasetData(Data):
+    """A ``PyDataset`` (or a ``Sequence`` of older Keras), its batches prepared ahead by workers."""
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        steps: int | None = None,
+        shuffle: bool | str = False,
+        class_weight: Mapping[int, float] | None = None,
+        who: str = "fit",
+    ):
+        self.source = source
+        self.shuffle = bool(shuffle)
+        self.class_weight = class_weight
+        self.who = who
+        self.length = source.num_batches if isinstance(source, PyDataset) else len(source)
+        if self.length == 0:
+            check.fail(who, "the data set is empty: its length is 0")
+        self.steps = steps if steps is not None else self.length
+        self._position = 0
+
+    def peek(self) -> Batch:
+        return self._get(0)
+
+    def _get(self, index: int) -> Batch:
+        x, y, sample_weight = unpack_x_y_sample_weight(self.source[index])
+        if self.class_weight is not None:
+            sample_weight = class_weights(y, self.class_weight, sample_weight)
+        return x, y, sample_weight
+
+    def _indices(self) -> Iterator[int]:
+        if self.length is None:
+            yield from itertools.islice(itertools.count(), self.steps)
+            return
+        wanted = self.steps or self.length
+        while wanted > 0:
+            order = np.random.permutation(self.length) if self.shuffle else np.arange(self.length)
+            yield from (int(i) for i in order[:wanted])
+            wanted -= self.length
+
+    def batches(self) -> Iterator[Batch]:
+        if hasattr(self.source, "on_epoch_begin"):
+            self.source.on_epoch_begin()
+        workers = getattr(self.source, "workers", 1)
+        if workers <= 1 and not getattr(self.source, "use_multiprocessing", False):
+            yield from map(self._get, self._indices())
+            return
+        from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+
+        pool_class = ProcessPoolExecutor if self.source.use_multiprocessing else ThreadPoolExecutor
+        with pool_class(workers) as pool:
+            ahead: list[Future[Batch]] = []
+            indices = self._indices()
+            for index in itertools.islice(indices, max(workers, self.source.max_queue_size)):
+                ahead.append(pool.submit(self._get, index))
+            while ahead:
+                batch = ahead.pop(0).result()
+                following = next(indices, None)
+                if following is not None:
+                    ahead.append(pool.submit(self._get, following))
+                yield batch
+
+    def on_epoch_end(self) -> None:
+        if hasattr(self.source, "on_epoch_end"):
+            self.source.on_epoch_end()
+
+
+def make(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    shuffle: bool | str = False,
+    class_weight: Mapping[int, float] | None = None,
+    who: str = "fit",
+) -> Any:
+    """The ``Data`` for what the user gave. Raises ValueError for arguments that do not go together."""
+    if isinstance(x, Data):
+        return x
+    if x is None:
+        check.fail(who, "x is None; give arrays, a generator or a data set")
+    if _is_arrays(x):
+        return ArrayData(
+            x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=shuffle, class_weight=class_weight, who=who
+        )
+    for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None:
+            check.fail(who, f"{name} cannot be given beside a {type(x).__name__}, which must yield it: (x, y, sample_weight)")
+    if isinstance(x, PyDataset) or (hasattr(x, "__getitem__") and hasattr(x, "__len__") and not _is_loader(x)):
+        return PyDatasetData(x, steps=steps, shuffle=shuffle, class_weight=class_weight, who=who)
+    if hasattr(x, "__iter__"):
+        known = _known_length(x)
+        return IteratorData(x, steps=steps, class_weight=class_weight, known_steps=known, who=who)
+    return check.fail(who, f"cannot read data from {type(x).__name__}; give arrays, a generator or a data set", TypeError)
+
+
+def _is_loader(x: Any) -> bool:
+    return hasattr(x, "batch_sampler") or hasattr(x, "element_spec")
+
+
+def _known_length(x: Any) -> int | None:
+    cardinality = getattr(x, "cardinality", None)
+    if cardinality is not None:
+        count = int(cardinality())
+        return count if count >= 0 else None
+    try:
+        return len(x)
+    except TypeError:
+        return None
+
+
+def _is_arrays(x: Any) -> bool:
+    """Whether it is a nest of arrays, tensors or lists of numbers rather than a source of batches."""
+    if isinstance(x, PyDataset) or _is_loader(x) or hasattr(x, "__next__"):
+        return False
+    if isinstance(x, dict):
+        return all(_is_arrays(v) for v in x.values())
+    if isinstance(x, (list, tuple)):
+        return True
+    if backends.of(x) is not None:
+        return True
+    return (hasattr(x, "shape") or hasattr(x, "__array__")) and hasattr(x, "__array__") or _is_frame(x)
+
+
+def _is_frame(x: Any) -> bool:
+    return hasattr(x, "to_numpy") and hasattr(x, "index")
+
+
+def _arrays(nest: Nest, who: str, name: str) -> Nest:
+    """Arrays on the host or tensors, floats in ``floatx()``; lists of numbers become arrays."""
+    if nest is None:
+        return None
+    if isinstance(nest, (list, tuple)) and not _holds_arrays(nest):
+        nest = np.asarray(nest)
+        if nest.dtype == object:
+            check.fail(who, f"{name} is a list of lists of unequal lengths; pad them to one length first")
+    return tree.map(lambda a: _array(a, who, name), nest)
+
+
+def _holds_arrays(nest: Any) -> bool:
+    return any(
+        hasattr(v, "shape") or isinstance(v, dict) or (isinstance(v, (list, tuple)) and _holds_arrays(v)) for v in nest
+    )
+
+
+def _array(a: Any, who: str, name: str) -> Any:
+    if a is None or backends.of(a) is not None:
+        return a
+    array = a.to_numpy() if _is_frame(a) else np.asarray(a)
+    if array.dtype == object:
+        try:
+            array = array.astype(dtypes.standardize(None))
+        except (TypeError, ValueError):
+            check.fail(who, f"{name} is an array of Python objects; numbers or strings are needed")
+    if array.dtype.kind == "f" and array.dtype.name != dtypes.standardize(None):
+        array = array.astype(dtypes.numpy_dtype(dtypes.standardize(None)))
+    if array.ndim == 0:
+        check.fail(who, f"{name} is a single number; an array with a first axis of samples is needed")
+    return array
+
+
+def _equal_lengths(x: Nest, y: Nest, sample_weight: Nest, who: str) -> int:
+    lengths = {
+        f"{name}{''.join(f'[{k!r}]' for k in path)}": int(leaf.shape[0])
+        for name, nest in (("x", x), ("y", y), ("sample_weight", sample_weight))
+        if nest is not None
+        for path, leaf in zip(tree.paths(nest), tree.flatten(nest))
+        if leaf is not None
+    }
+    if len(set(lengths.values())) > 1:
+        check.fail(who, "the arrays differ in their numbers of samples: " + ", ".join(f"{k} has {v}" for k, v in lengths.items()))
+    if not lengths:
+        check.fail(who, "x holds no arrays")
+    return next(iter(lengths.values()))
+
+
+def split(x: Nest, y: Nest, sample_weight: Nest, fraction: float, who: str = "fit") -> tuple[Batch, Batch]:
+    """The first ``1 - fraction`` of the samples and the rest. Raises ValueError when one part would be empty."""
+    if not _is_arrays(x):
+        check.fail(who, f"validation_split needs arrays, got {type(x).__name__}; give validation_data")
+    check.number_in(who, "validation_split", fraction, 0.0, 1.0, open_high=True)
+    parts = tuple(_arrays(part, who, name) for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")))
+    n = _equal_lengths(*parts, who)
+    at = int(math.floor(n * (1.0 - fraction)))
+    if at in (0, n):
+        check.fail(who, f"validation_split={fraction} of {n} samples leaves {at} to train on and {n - at} to validate on")
+    first = tuple(tree.map(lambda a: None if a is None else a[:at], p) for p in parts)
+    second = tuple(tree.map(lambda a: None if a is None else a[at:], p) for p in parts)
+    return first, second  # type: ignore[return-value]

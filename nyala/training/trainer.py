@@ -1,0 +1,373 @@
+"""What every model can do: compile, fit, evaluate, predict. The loop itself is in ``loop``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from nyala import backends, metrics, ops, optimizers
+from nyala._typing import Nest, Tensor
+from nyala.base import check, tracking, tree
+from nyala.base.variable import Variable
+from nyala.training import data as data_
+from nyala.training import loop
+from nyala.training.callbacks import History
+from nyala.training.compile import CompileLoss, CompileMetrics
+
+
+class Trainer:
+    """Mixed into ``Model``. Override ``train_step(self, data)`` and its kin for a step of your own; it runs on all backends."""
+
+    _untracked: ClassVar[frozenset[str]] = frozenset(
+        {
+            "optimizer", "history", "_loss_tracker", "_compile_loss", "_compile_metrics", "_compiled", "_compile_args",
+            "_steps", "stop_training", "train_function", "test_function", "predict_function",
+        }
+    )  # fmt: skip
+
+    optimizer: Any = None
+    stop_training: bool = False
+    history: Any = None
+    _compiled: bool = False
+    _compile_loss: CompileLoss | None = None
+    _compile_metrics: CompileMetrics | None = None
+    _loss_tracker: Any = None
+    run_eagerly: bool = False
+    jit_compile: bool | str | None = "auto"
+    steps_per_execution: int | str = "auto"
+    auto_scale_loss: bool = True
+
+    # -- compile -----------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int | str = "auto",
+        jit_compile: bool | str | None = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Set what ``fit`` trains with.
+
+        Args:
+            optimizer: a name or an ``Optimizer``.
+            loss: a name, function or ``Loss``; a list or dict of them for several outputs.
+            loss_weights: numbers by which the outputs' losses are weighted, in the same form.
+            metrics: a list of names, functions or ``Metric``s; lists or dicts of lists for several outputs.
+            weighted_metrics: metrics that see sample and class weights.
+            run_eagerly: run steps without compiling, so that they can be debugged line by line.
+            steps_per_execution: steps run in one call; ``"auto"``: one, or more where that is measured to be faster and no
+                callback asks for single batches.
+            jit_compile: use the backend's compiler (jax jit, XLA, torch.compile); ``"auto"``: as is fast on the backend.
+            auto_scale_loss: scale the loss in float16 training, so that small gradients are not lost.
+        """
+        if steps_per_execution != "auto":
+            check.positive_int(self, "steps_per_execution", steps_per_execution)
+        if jit_compile not in (True, False, None, "auto"):
+            check.fail(self, f"jit_compile must be True, False or 'auto', got {jit_compile!r}")
+        if run_eagerly and jit_compile is True:
+            check.fail(self, "jit_compile=True and run_eagerly=True exclude each other")
+        self.optimizer = optimizers.get(optimizer)
+        policy = getattr(self, "dtype_policy", None)
+        if auto_scale_loss and policy is not None and policy.name == "mixed_float16":
+            if not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
+                self.optimizer = optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale_optimizer")
+        names = self._known_output_names()
+        self._compile_loss = CompileLoss(loss, loss_weights, names) if loss is not None else None
+        self._compile_metrics = CompileMetrics(metrics, weighted_metrics, names)
+        self._loss_tracker = metrics_mean("loss")
+        self._compile_args = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": jit_compile,
+            "auto_scale_loss": auto_scale_loss,
+        }
+        self.run_eagerly = run_eagerly
+        self.jit_compile = jit_compile
+        self.steps_per_execution = steps_per_execution
+        self.auto_scale_loss = auto_scale_loss
+        self.stop_training = False
+        self._compiled = True
+        self._forget_steps()
+
+    @property
+    def compiled(self) -> bool:
+        return self._compiled
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """The arguments of ``compile`` as plain data; ``None`` before it was called."""
+        from nyala.base import configurable
+
+        return configurable.serialize(self._compile_args) if self._compiled else None
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile with what ``get_compile_config`` gave."""
+        from nyala.base import configurable
+
+        self.compile(**configurable.deserialize(config))
+        if self.built:  # type: ignore[attr-defined]
+            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+    @property
+    def loss(self) -> Any:
+        """The ``loss`` given to ``compile``."""
+        return self._compile_args["loss"] if self._compiled else None
+
+    def _known_output_names(self) -> list[str] | None:
+        try:
+            return self.output_names  # type: ignore[attr-defined]
+        except AttributeError:
+            return None
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics of the model: the loss, those of ``compile``, those in its attributes."""
+        own = super().metrics  # type: ignore[misc]
+        found = [self._loss_tracker] if self._loss_tracker is not None else []
+        if self._compile_metrics is not None:
+            found += self._compile_metrics.metrics
+        if self._compile_loss is not None:
+            found += self._compile_loss.metrics
+        return tracking.unique([*found, *own])
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what ``evaluate`` returns, in its order."""
+        return list(self.get_metrics_result())
+
+    def reset_metrics(self) -> None:
+        """Set all metrics to their beginning."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The present value of every metric, by name."""
+        values: dict[str, Any] = {}
+        if self._loss_tracker is not None:
+            values["loss"] = self._loss_tracker.result()
+        if self._compile_metrics is not None:
+            values.update(self._compile_metrics.result())
+        known = [self._loss_tracker]
+        if self._compile_metrics is not None:
+            known += self._compile_metrics.metrics
+        for metric in self.metrics:
+            if not any(metric is k for k in known):
+                value = metric.result()
+                values.update(value if isinstance(value, dict) else {metric.name: value})
+        return values
+
+    # -- steps: to be overridden -------------------------------------------------------------------------------------
+
+    def compute_loss(
+        self, x: Nest = None, y: Nest = None, y_pred: Nest = None, sample_weight: Nest = None, training: bool = True
+    ) -> Tensor:
+        """The loss of a batch: that of ``compile`` plus ``self.losses``. Override it for a loss of your own."""
+        parts = []
+        if self._compile_loss is not None:
+            parts.append(self._compile_loss(y, y_pred, sample_weight))
+        for value in self.losses:  # type: ignore[attr-defined]
+            value = ops.cast(value, "float32")
+            parts.append(ops.sum(value) if len(value.shape) else value)
+        if not parts:
+            if not self._no_loss_is_fine():
+                check.fail(self, "has nothing to train on: compile it with a loss or call add_loss in a layer")
+            return ops.zeros(())
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def _no_loss_is_fine(self) -> bool:
+        return self._overrides("train_step")
+
+    def _overrides(self, method: str) -> bool:
+        own = getattr(self, method)
+        return getattr(own, "__func__", own) is not getattr(Trainer, method)
+
+    def _defines_call(self) -> bool:
+        """Whether the model can be called as a whole; one that only has a ``train_step`` may not."""
+        return True
+
+    def compute_metrics(self, x: Nest, y: Nest, y_pred: Nest, sample_weight: Nest = None) -> dict[str, Any]:
+        """Update the metrics of ``compile`` by a batch and return all results."""
+        self._update_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def _update_metrics(self, y: Nest, y_pred: Nest, sample_weight: Nest) -> None:
+        if self._compile_metrics is not None and y is not None:
+            self._compile_metrics.update_state(y, y_pred, sample_weight)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of training on a batch ``x``, ``(x, y)`` or ``(x, y, sample_weight)``; returns logs.
+
+        Override it; inside, ``nyala.value_and_grad`` gives gradients on every backend.
+        """
+        return self._train(data, want_logs=True)[1]
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One step of evaluation; returns logs."""
+        return self._test(data, want_logs=True)[1]
+
+    def predict_step(self, data: Any) -> Nest:
+        """The outputs for a batch."""
+        x, _, _ = data_.unpack_x_y_sample_weight(data)
+        return self(x, training=False)  # type: ignore[operator]
+
+    def _train(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
+        x, y, sample_weight = data_.unpack_x_y_sample_weight(data)
+        optimizer = self.optimizer
+
+        def forward() -> tuple[Tensor, tuple[Tensor, Nest]]:
+            y_pred = self(x, training=True)  # type: ignore[operator]
+            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+            return optimizer.scale_loss(loss), (loss, y_pred)
+
+        variables = self.trainable_variables  # type: ignore[attr-defined]
+        if variables:
+            (_, (loss, y_pred)), gradients = backends.current().value_and_grad(forward, variables, has_aux=True)()
+            optimizer.apply(gradients, variables)
+        else:
+            _, (loss, y_pred) = forward()
+        return self._after_step(x, y, y_pred, sample_weight, loss, want_logs)
+
+    def _test(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
+        x, y, sample_weight = data_.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)  # type: ignore[operator]
+        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False)
+        return self._after_step(x, y, y_pred, sample_weight, loss, want_logs)
+
+    def _after_step(self, x: Nest, y: Nest, y_pred: Nest, sample_weight: Nest, loss: Tensor, want_logs: bool) -> Any:
+        self._loss_tracker.update_state(loss, sample_weight=ops.shape(tree.flatten(x)[0])[0])
+        if want_logs or self._overrides("compute_metrics"):
+            return loss, self.compute_metrics(x, y, y_pred, sample_weight)
+        self._update_metrics(y, y_pred, sample_weight)
+        return loss, None
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+    ) -> History:
+        """Train for a number of epochs.
+
+        Args:
+            x: inputs: an array, tensor, nest of them, generator, ``PyDataset``, ``tf.data.Dataset`` or torch ``DataLoader``.
+            y: targets, for arrays. batch_size: samples a step, 32 unless given (arrays only).
+            epochs: the epoch to stop at, counted from 0. verbose: 0 silent, 1 a bar, 2 a line an epoch; ``"auto"`` is 1.
+            callbacks: a list of ``Callback``s. validation_split: the part of the arrays' end that is held out.
+            validation_data: ``(x, y)``, ``(x, y, sample_weight)`` or a data set. shuffle: order anew each epoch (arrays).
+            class_weight: class -> weight, for every kind of data. sample_weight: weights of the samples (arrays).
+            initial_epoch: where a training that goes on begins. steps_per_epoch: batches that make an epoch.
+            validation_steps, validation_batch_size: the same for validation.
+            validation_freq: validate every that many epochs, or after the epochs of the list (counted from 1).
+
+        Returns: the ``History``, whose ``history`` maps each name to its values by epoch.
+        """
+        return loop.fit(
+            self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, class_weight,
+            sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
+        )  # fmt: skip
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The loss and metrics over the data: a number, a list in the order of ``metrics_names``, or a dict."""
+        check.no_extra(self, kwargs)
+        return loop.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """The outputs for all samples as NumPy arrays."""
+        return loop.predict(self, x, batch_size, verbose, steps, callbacks)
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """One training step on a batch; the metrics' values since they were last reset."""
+        return loop.on_batch(self, "train", x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """One evaluation step on a batch."""
+        return loop.on_batch(self, "test", x, y, sample_weight, None, return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for a batch as NumPy arrays."""
+        return loop.predict_on_batch(self, x)
+
+    # -- compiled steps ----------------------------------------------------------------------------------------------
+
+    def _forget_steps(self) -> None:
+        self._steps: dict[Any, Callable[..., Any]] = {}
+
+    def make_train_function(self, force: bool = False) -> Callable[..., Any]:
+        """The compiled step ``data -> logs``."""
+        return loop.step_function(self, "train", force=force)
+
+    def make_test_function(self, force: bool = False) -> Callable[..., Any]:
+        return loop.step_function(self, "test", force=force)
+
+    def make_predict_function(self, force: bool = False) -> Callable[..., Any]:
+        return loop.step_function(self, "predict", force=force)
+
+    def _all_variables(self) -> list[Variable]:
+        """Every variable a step may touch: the layers', the seeds', the metrics', the optimizer's."""
+        found = [*self.variables]  # type: ignore[attr-defined]
+        for metric in self.metrics:
+            found += metric.variables
+        if self.optimizer is not None:
+            found += self.optimizer.variables
+        return tracking.unique(found)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients that ``loss.backward()`` left on the weights (torch)."""
+        for variable in self.trainable_variables:  # type: ignore[attr-defined]
+            if getattr(variable.value, "grad", None) is not None:
+                variable.value.grad = None
+
+
+
+def metrics_mean(name: str) -> Any:
+    return metrics.Mean(name=name)
+
+
+__all__ = ["Trainer"]
