@@ -405,7 +405,7 @@ def dot_product_attention(
         flash_attention: True demands a fused kernel; None takes one where the backend has it.
         attn_logits_soft_cap: c keeps scores inside (-c, c) by c * tanh(score / c).
 
-    Shapes: query (batch, t, heads, n), key and value (batch, s, groups, n) -> (batch, t, heads, n); groups divides heads.
+    Shapes: query (batch, t, heads, n), key and value (batch, s, groups, n) -> (batch, t, heads, n).
 
     Raises: ValueError for other ranks or heads; NotImplementedError when ``flash_attention=True`` cannot be had.
     """
