@@ -1,0 +1,263 @@
+"""Tensors, variables, gradients and abstract evaluation on TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nyala import backends
+from nyala._typing import Nest, Tensor
+from nyala.backends import dtypes
+from nyala.backends.base import BackendBase, TensorSpec
+from nyala.backends.tensorflow import step
+from nyala.backends.tensorflow.natives import NATIVES, to_dtype
+from nyala.backends.tensorflow.nn import FUSED_UPDATES, NN_NATIVES
+from nyala.base import config, scope, tree
+from nyala.base.variable import Variable
+from nyala.graph.symbolic import SymbolicTensor
+
+_EAGER = tf.__internal__.EagerTensor
+_GRAPH = tf.__internal__.SymbolicTensor
+_AGGREGATION = {
+    "mean": tf.VariableAggregation.MEAN,
+    "sum": tf.VariableAggregation.SUM,
+    "only_first_replica": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+}
+_NOT_DENSE = (tf.RaggedTensor, tf.SparseTensor)
+_OF_STORAGE = frozenset({
+    "handle", "_shared_name", "_unique_id", "_handle_name", "_in_graph_mode", "_id", "device", "graph", "op",
+    "read_value", "sparse_read", "gather_nd", "get_shape", "is_initialized",
+})  # fmt: skip
+
+
+class Backend(BackendBase):
+    name = "tensorflow"
+    tensor_types = (_EAGER, _GRAPH)
+    natives = {**NATIVES, **NN_NATIVES, **step.CONTROL}
+    fused_updates = FUSED_UPDATES
+    floating = frozenset(tf.as_dtype(d) for d in dtypes.FLOATS)
+
+    def __init__(self) -> None:
+        # TF asks `isinstance(v, tf.Variable)` before it watches one; ours has what such a variable needs (foreign_protocol).
+        tf.Variable.register(Variable)
+        _Recorder().register()
+
+    # -- tensors -----------------------------------------------------------------------------------------------------
+
+    def is_tensor(self, x: Any) -> bool:
+        return isinstance(x, tf.Tensor) or (isinstance(x, tf.Variable) and not isinstance(x, Variable))
+
+    def convert(self, x: Any, dtype: str | None = None) -> Tensor:
+        if isinstance(x, tf.Tensor):
+            return x if dtype is None or x.dtype.name == dtype else to_dtype(x, dtype)
+        kind = type(x)
+        if kind is float:
+            return tf.constant(x, dtype or config.floatx())
+        if kind is int or kind is bool:
+            return tf.constant(x, dtype or ("bool" if kind is bool else "int32"))
+        if isinstance(x, (np.ndarray, np.generic)):
+            if dtype is not None and x.dtype != dtype and dtype != "string":
+                x = x.astype(dtypes.numpy_dtype(dtype))
+            return tf.convert_to_tensor(x)
+        if isinstance(x, Variable):
+            return self.convert(x.value, dtype)
+        if isinstance(x, (tf.Variable, tf.IndexedSlices)):
+            return self.convert(tf.convert_to_tensor(x), dtype)
+        if isinstance(x, _NOT_DENSE):
+            raise TypeError(f"a {kind.__name__} was given where a dense tensor is needed; use `.to_tensor()` or `tf.sparse.to_dense`")
+        if isinstance(x, (list, tuple)):
+            if any(not isinstance(v, (int, float, complex, str, bytes, np.generic, np.ndarray)) for v in tree.flatten(x)):
+                parts = [self.convert(v, dtype) for v in x]
+                if dtype is None and len({p.dtype for p in parts}) > 1:
+                    common = dtypes.result_type(*(p.dtype.name for p in parts))
+                    parts = [to_dtype(p, common) for p in parts]
+                return tf.stack(parts)
+            return self._from_numbers(np.asarray(x), dtype)
+        owner = backends.of(x)
+        if owner is not None:
+            raise TypeError(
+                f"a tensor of backend {owner.name!r} was given to backend 'tensorflow'; "
+                "convert it with ops.convert_to_numpy(x)"
+            )
+        if hasattr(x, "__tf_tensor__"):
+            return self.convert(tf.convert_to_tensor(x), dtype)
+        if hasattr(x, "dtype"):
+            return self.convert(np.asarray(x), dtype)
+        return self._from_numbers(np.asarray(x), dtype)
+
+    @staticmethod
+    def _from_numbers(x: np.ndarray, dtype: str | None) -> Tensor:
+        if dtype is None and x.dtype.kind in "fi":
+            dtype = config.floatx() if x.dtype.kind == "f" else "int32"
+        if dtype is not None and dtype != "string":
+            x = x.astype(dtypes.numpy_dtype(dtype))
+        return tf.convert_to_tensor(x)
+
+    def to_numpy(self, x: Tensor) -> np.ndarray:
+        if isinstance(x, _EAGER):
+            return np.asarray(x.numpy())
+        value = tf.get_static_value(x)
+        if value is None:
+            raise TypeError(f"{x!r} is being traced and has no values; only an eager tensor becomes a NumPy array")
+        return np.array(value)
+
+    def dtype_of(self, x: Tensor) -> str:
+        return x.dtype.name
+
+    def dtype_name(self, dtype: Any) -> str:
+        return tf.as_dtype(dtype).name
+
+    def native_dtype(self, dtype: str) -> tf.DType:
+        return tf.as_dtype(dtype)
+
+    def shape_of(self, x: Tensor) -> tuple[int | None, ...]:
+        return tuple(x.shape)
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        return to_dtype(x, dtype)
+
+    def is_tracing(self) -> bool:
+        return not tf.executing_eagerly()
+
+    def devices(self) -> list[str]:
+        gpus = tf.config.list_logical_devices("GPU")
+        tpus = tf.config.list_logical_devices("TPU")
+        names = [f"{d.device_type.lower()}:{d.name.rsplit(':', 1)[1]}" for d in (*tpus, *gpus)]
+        return [*names, *(f"cpu:{i}" for i in range(len(tf.config.list_logical_devices("CPU"))))]
+
+    def synchronize(self, x: Nest = None) -> None:
+        if x is None:
+            tf.test.experimental.sync_devices()
+        for leaf in tree.flatten(x):
+            if isinstance(leaf, _EAGER):
+                leaf.numpy()
+
+    # -- variables ---------------------------------------------------------------------------------------------------
+
+    def create(self, variable: Variable, value: np.ndarray) -> None:
+        with tf.init_scope():
+            variable._storage = tf.Variable(
+                tf.constant(value, tf.as_dtype(variable.dtype)),
+                trainable=variable.trainable,
+                name=variable.name,
+                aggregation=_AGGREGATION.get(variable.aggregation or "none", tf.VariableAggregation.NONE),
+            )
+
+    def read(self, variable: Variable) -> Tensor:
+        return variable._storage.value()
+
+    def write(self, variable: Variable, value: Tensor) -> None:
+        variable._storage.assign(value, read_value=False)
+
+    def outside_trace(self) -> AbstractContextManager[Any]:
+        return tf.init_scope()
+
+    def foreign_protocol(self, variable: Variable, what: str) -> Any:
+        if what == "_should_act_as_resource_variable":
+            return True
+        if what in _OF_STORAGE:
+            return getattr(variable._storage, what)
+        raise AttributeError(f"{type(variable).__name__!r} object has no attribute {what!r}")
+
+    # -- transforms --------------------------------------------------------------------------------------------------
+
+    def abstract(self, fn: Callable[..., Nest], args: Nest) -> Nest:
+        graph = tf.__internal__.FuncGraph("abstract")
+        with graph.as_default(), scope.StateScope():
+            out = fn(*tree.map(_placeholder, args))
+        return tree.map(_spec_of, out)
+
+    def value_and_grad(
+        self, fn: Callable[..., Any], variables: Sequence[Variable], has_aux: bool = False
+    ) -> Callable[..., tuple[Any, list[Tensor | None]]]:
+        variables = list(variables)
+
+        def call(*args: Any) -> tuple[Any, list[Tensor | None]]:
+            outer = scope.local.scope
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                if outer is None:
+                    sources = [v._storage for v in variables]
+                    tape.watch(sources)
+                    out = fn(*args)
+                else:
+                    sources = [tf.identity(v.raw_value) for v in variables]
+                    tape.watch(sources)
+                    with scope.StateScope(dict(zip(variables, sources))) as inner:
+                        out = fn(*args)
+            if outer is not None:
+                for variable, value in inner.writes().items():
+                    outer.write(variable, value)
+            loss = out[0] if has_aux else out
+            return out, [_dense(g) for g in tape.gradient(loss, sources)]
+
+        return call
+
+    def grad(self, fn: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
+        inputs = [tf.identity(self.convert(x)) for x in inputs]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            out = fn(*inputs)
+        gradients = tape.gradient(out, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return out, [_dense(g) for g in gradients]
+
+    def compile(
+        self,
+        fn: Callable[..., Nest],
+        variables: Sequence[Variable] = (),
+        *,
+        jit: bool | None = None,
+        donate: bool = True,
+    ) -> Callable[..., Nest]:
+        return step.compile(self, fn, jit)
+
+    def compile_loop(
+        self, fn: Callable[..., Nest], variables: Sequence[Variable] = (), *, jit: bool | None = None
+    ) -> Callable[..., Nest]:
+        return step.compile_loop(self, fn, jit)
+
+    # -- random numbers ----------------------------------------------------------------------------------------------
+
+    def next_seed(self, state: Variable) -> Tensor:
+        seed = state.raw_value
+        # TF has no uint32 addition on every device; the bits of int32 wrap alike.
+        state.assign(tf.bitcast(tf.bitcast(seed, tf.int32) + tf.constant([0, 1]), tf.uint32))
+        return seed
+
+
+def _dense(gradient: Any) -> Tensor | None:
+    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _placeholder(x: Any) -> Any:
+    return tf.compat.v1.placeholder(x.dtype, x.shape) if isinstance(x, TensorSpec) else x
+
+
+def _spec_of(x: Any) -> Any:
+    if isinstance(x, Variable):
+        return TensorSpec(x.shape, x.dtype)
+    if not isinstance(x, (tf.Tensor, tf.Variable)):
+        return x
+    if x.shape.rank is None or None in x.shape:
+        raise ValueError(
+            f"the shape {x.shape} of the result of `{x.op.type}` depends on values, which are not known while a model is "
+            "being built; give the op a static size (for example `size=` or `num_segments=`)"
+        )
+    return TensorSpec(tuple(x.shape), x.dtype.name)
+
+
+class _Recorder(tf.__internal__.dispatch.GlobalOpDispatcher):
+    """Records TF's own functions as nodes when they are called on symbolic tensors.
+
+    TF asks a global dispatcher after a function has refused its arguments, so ordinary calls pay nothing.
+    """
+
+    def handle(self, op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if any(isinstance(x, SymbolicTensor) for x in tree.flatten((args, kwargs))):
+            from nyala.graph.node import record
+
+            return record(op, tuple(args), kwargs)
+        return self.NOT_SUPPORTED
