@@ -177,6 +177,9 @@ class BackendBase:
 
     # -- random numbers ----------------------------------------------------------------------------------------------
 
+    def set_seed(self, seed: int) -> None:
+        """Seed the library's own global generator, if it has one; Nyala itself never draws from it."""
+
     def next_seed(self, state: Variable) -> Tensor:
         """The seed that a ``SeedGenerator`` with ``state`` (uint32, ``[key, counter]``) hands out; advances the counter."""
         raise NotImplementedError

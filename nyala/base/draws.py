@@ -1,8 +1,8 @@
 """Random numbers on the host, for first values of weights and for shuffling.
 
-NumPy's counter-based Philox generator (https://doi.org/10.1145/2063384.2063405) draws them, so that a seed gives the same
-bits on every backend. ``seed`` is an int (the same values each time), a ``SeedGenerator`` (the next of its own stream) or
-``None`` (the next of the global stream, which ``set_random_seed`` starts anew).
+NumPy's counter-based Philox generator (https://doi.org/10.1145/2063384.2063405) draws them, so that a seed gives the
+same bits on every backend. ``seed`` is an int (the same values each time), a ``SeedGenerator`` (the next of its own
+stream) or ``None`` (the next of the global stream, which ``set_random_seed`` starts anew).
 """
 
 from __future__ import annotations

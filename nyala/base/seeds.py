@@ -81,7 +81,7 @@ def global_generator(backend: BackendBase | None = None) -> SeedGenerator:
 
 
 def draw_seed(seed: Any) -> Tensor:
-    """The seed tensor for one draw: of an int always the same, of a ``SeedGenerator`` (``None``: the global one) the next."""
+    """The seed tensor for one draw: of an int always the same, of a ``SeedGenerator`` the next; ``None``: the global one."""
     if seed is None:
         return global_generator().next()
     if isinstance(seed, SeedGenerator):
@@ -90,7 +90,7 @@ def draw_seed(seed: Any) -> Tensor:
 
 
 def set_random_seed(seed: int) -> None:
-    """Seed all that is random: Python's ``random``, NumPy, Nyala on every backend, and the loaded backends' own libraries.
+    """Seed all that is random: Python's ``random``, NumPy, Nyala on every backend, and the loaded backends' libraries.
 
     Raises: ValueError unless ``seed`` is an int in [0, 2**32).
     """

@@ -1,5 +1,7 @@
-"""Random tensors. ``seed``: an int gives the same values each time, a ``SeedGenerator`` the next ones of its stream, ``None``
-the next ones of the global stream (``nyala.utils.set_random_seed``).
+"""Random tensors.
+
+``seed``: an int gives the same values each time, a ``SeedGenerator`` the next ones of its stream, ``None`` the next ones
+of the global stream (``nyala.utils.set_random_seed``).
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def _dropout(inputs: TensorLike, rate: float, noise_shape: _Shape, seed: TensorL
     return ops.where(kept, inputs * (1.0 / (1.0 - rate)), 0.0)
 
 
-# -- keras.random --------------------------------------------------------------------------------------------------------
+# -- keras.random ------------------------------------------------------------------------------------------------------
 
 
 def _float(who: str, dtype: DType) -> str:
@@ -105,10 +107,14 @@ def _scaled(values: Tensor, factor: Any, shift: Any) -> Tensor:
     return values
 
 
+def _difference(a: Any, b: Any) -> Any:
+    return ops.subtract(a, b) if ops.is_tensor(a) or ops.is_tensor(b) else a - b
+
+
 def uniform(shape: _Shape, minval: Any = 0.0, maxval: Any = 1.0, dtype: DType = None, seed: _Seed = None) -> Tensor:
     """Floats in [minval, maxval). Raises ValueError for an int dtype: ``randint`` draws those."""
     values = _uniform(shape, draw_seed(seed), _float("uniform", dtype))
-    return _scaled(values, ops.subtract(maxval, minval) if ops.is_tensor(maxval) else maxval - minval, minval)
+    return _scaled(values, _difference(maxval, minval), minval)
 
 
 def normal(shape: _Shape, mean: Any = 0.0, stddev: Any = 1.0, dtype: DType = None, seed: _Seed = None) -> Tensor:
@@ -156,7 +162,7 @@ def beta(shape: _Shape, alpha: TensorLike, beta: TensorLike, dtype: DType = None
 def binomial(
     shape: _Shape, counts: TensorLike, probabilities: TensorLike, dtype: DType = None, seed: _Seed = None
 ) -> Tensor:
-    """How many of ``counts`` independent trials succeed, each with one of ``probabilities``; both broadcast to ``shape``."""
+    """How many of ``counts`` trials succeed, each with one of ``probabilities``; both broadcast to ``shape``."""
     name = _float("binomial", dtype)
     return _binomial(shape, ops.cast(counts, name), ops.cast(probabilities, name), draw_seed(seed), name)
 
@@ -173,7 +179,8 @@ def dropout(
 ) -> Tensor:
     """Each value is 0 with probability ``rate``, else divided by 1 - rate, which keeps the mean.
 
-    ``noise_shape``: shape of the pattern, 1 on axes that share it and ``None`` on those that are as long as the inputs'.
+    ``noise_shape``: of the pattern, 1 on axes that share it, ``None`` on those that are as long as the inputs'.
+
     Raises: ValueError unless ``rate`` is in [0, 1].
     """
     check.number_in("dropout", "rate", rate, 0.0, 1.0)
