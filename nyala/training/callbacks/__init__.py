@@ -1,0 +1,22 @@
+"""Callbacks: what happens around training besides training."""
+
+from nyala.training.callbacks.base import Callback
+from nyala.training.callbacks.checkpoint import ModelCheckpoint
+from nyala.training.callbacks.container import CallbackList
+from nyala.training.callbacks.control import LambdaCallback, LearningRateScheduler, TerminateOnNaN
+from nyala.training.callbacks.logging import CSVLogger, History, ProgbarLogger
+from nyala.training.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]

@@ -1,0 +1,107 @@
+"""``ModelCheckpoint``: saves the model, or its weights, while it trains."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from nyala.base import check
+from nyala.training.callbacks.base import Logs
+from nyala.training.callbacks.logging import plain
+from nyala.training.callbacks.monitor import MonitorCallback
+
+
+class ModelCheckpoint(MonitorCallback):
+    """Saves the model at the end of epochs, or after a number of batches.
+
+    A file is written beside its place and renamed when complete, so an interrupted run leaves the last whole one.
+
+    Args:
+        filepath: may hold ``{epoch}``, ``{batch}`` and the names of results: ``"{epoch:02d}-{val_loss:.2f}.keras"``.
+            Ends in ``.weights.h5`` with ``save_weights_only``, else in ``.keras`` or ``.h5``.
+        monitor, mode: see ``MonitorCallback``.
+        verbose: 1 prints what is done.
+        save_best_only: save only when the monitored result is the best so far.
+        save_weights_only: save the weights instead of the model.
+        save_freq: ``"epoch"`` or a number of batches.
+        initial_value_threshold: the value to beat at first.
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ):
+        super().__init__(monitor, mode, best=initial_value_threshold)
+        self.verbose = verbose
+        self.filepath = os.fspath(filepath)
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
+        if save_freq != "epoch":
+            check.positive_int(self, "save_freq ('epoch' or a number of batches)", save_freq)
+        self.save_freq = save_freq
+        endings = (".weights.h5",) if save_weights_only else (".keras", ".h5")
+        if not self.filepath.endswith(endings):
+            what = "the weights" if save_weights_only else "the model"
+            check.fail(self, f"filepath must end in {' or '.join(endings)} to save {what}, got {self.filepath!r}")
+        self._epoch = 0
+        self._batches = 0
+        if save_freq != "epoch":  # only a checkpoint that counts batches hooks into them
+            self.__dict__["on_train_batch_end"] = self._on_batch_end
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._epoch, self._last_batch = epoch, -1
+
+    def _on_batch_end(self, batch: int, logs: Logs = None) -> None:
+        # Steps may be fused, so a call can stand for several batches.
+        self._batches += batch - self._last_batch
+        self._last_batch = batch
+        if self._batches >= int(self.save_freq):
+            self._batches = 0
+            self._save(self._epoch, batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch, None, logs)
+
+    def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
+        logs = logs or {}
+        path = self._path(epoch, batch, logs)
+        label = f"\nEpoch {epoch + 1}:"
+        text = f"{label} saving model to {path}"
+        if self.save_best_only and (value := self.current(logs)) is not None:
+            self._direction()
+            if not self.improves(value, self.best):
+                self._say(f"{label} {self.monitor} did not improve from {self.best:.5f}")
+                return
+            before = "None" if self.best is None else f"{self.best:.5f}"
+            text = f"{label} {self.monitor} improved from {before} to {value:.5f}, saving model to {path}"
+            self.best = value
+        self._say(text)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{os.getpid()}-{path.name}")
+        try:
+            (self.model.save_weights if self.save_weights_only else self.model.save)(beside, overwrite=True)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+        self._say(f"{label} finished saving model to {path}")
+
+    def _path(self, epoch: int, batch: int | None, logs: Any) -> Path:
+        fields = {"epoch": epoch + 1, **({} if batch is None else {"batch": batch + 1})}
+        try:
+            return Path(self.filepath.format(**fields, **{k: plain(v) for k, v in logs.items()}))
+        except KeyError as error:
+            known = ", ".join([*fields, *logs])
+            return check.fail(self, f"filepath {self.filepath!r} names {error}, but there is only {known}", KeyError)
+
+    def _say(self, text: str) -> None:
+        if self.verbose > 0:
+            print(text)  # noqa: T201

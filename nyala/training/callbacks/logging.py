@@ -1,0 +1,170 @@
+"""Callbacks that record or print what training gives: ``History``, ``ProgbarLogger``, ``CSVLogger``."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from nyala.training.callbacks.base import Callback, Logs, ProgressCallback
+from nyala.training.progress import Progbar, write
+
+_INTERVAL = 0.1
+"""Seconds between two redraws in ``fit``: each may wait for the device once."""
+
+
+def plain(value: Any) -> Any:
+    """A Python number for a tensor or array with one element; anything else as it is."""
+    if isinstance(value, (int, float, str)) or value is None:
+        return value
+    array = np.asarray(value)
+    return array.item() if array.size == 1 and array.dtype.kind in "biuf" else value
+
+
+class History(Callback):
+    """Records the results of every epoch; ``fit`` returns one.
+
+    ``history`` maps names to lists with a value an epoch, ``epoch`` lists the epochs.
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[Any]] = {}
+        self.epoch: list[int] = []
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.epoch = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(plain(value))
+        self.model.history = self
+
+
+class ProgbarLogger(ProgressCallback):
+    """Prints the progress bar of ``fit``, ``evaluate`` and ``predict``."""
+
+    def __init__(self) -> None:
+        self.verbose = 1
+        self.epochs = 1
+        self.target: int | None = None
+        self.progbar: Progbar | None = None
+        self._waiting: Progbar | None = None
+        self._in_fit = False
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params(params)
+        self.verbose = params.get("verbose", 1)
+        self.epochs = params.get("epochs", 1)
+        self.target = params.get("steps")
+
+    def on_progress(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self.progbar is not None and self.progbar.step(step):
+            self.progbar.show(logs or {})
+
+    def _open(self) -> None:
+        self.progbar = Progbar(self.target, verbose=self.verbose, interval=_INTERVAL) if self.verbose else None
+
+    def _close(self, logs: Logs) -> None:
+        if self.progbar is not None:
+            # An epoch of unknown length has told it; what was promised and not reached stays visible.
+            self.progbar.target = self.target = self.target or self.progbar.seen
+            self.progbar.finish(logs or {})
+            self.progbar = None
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._in_fit = True
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        self._in_fit = False
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        if self.verbose and self.epochs > 1:
+            write(f"Epoch {epoch + 1}/{self.epochs}\n")
+        self._open()
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self.on_progress(batch + 1, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self._close(logs)
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        # Validation within fit has no bar of its own; the epoch's bar waits, its speed is training's.
+        if not self._in_fit:
+            self._open()
+        else:
+            self._waiting, self.progbar = self.progbar, None
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self.on_progress(batch + 1, logs)
+
+    def on_test_end(self, logs: Logs = None) -> None:
+        if self._in_fit:
+            self.progbar = self._waiting
+        else:
+            self._close(logs)
+
+    def on_predict_begin(self, logs: Logs = None) -> None:
+        self._open()
+
+    def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self.on_progress(batch + 1)
+
+    def on_predict_end(self, logs: Logs = None) -> None:
+        self._close(None)
+
+
+class CSVLogger(Callback):
+    """Writes the results of each epoch as a line of a CSV file.
+
+    The first epoch decides on the columns, in alphabetical order; without validation in it, ``val_`` columns are kept
+    free for later epochs. A missing value is ``NA``.
+
+    Args:
+        filename: the file.
+        separator: between the columns.
+        append: continue an existing file instead of replacing it.
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
+        self.filename = os.fspath(filename)
+        self.sep = separator
+        self.append = append
+        self.keys: list[str] | None = None
+        self._file: IO[str] | None = None
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        path = Path(self.filename)
+        self._header = not (self.append and path.exists() and path.stat().st_size)
+        self._file = path.open("a" if self.append else "w", newline="")
+        self.keys = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        assert self._file is not None
+        logs = logs or {}
+        writer = csv.writer(self._file, delimiter=self.sep, lineterminator="\n")
+        if self.keys is None:
+            self.keys = sorted(logs)
+            if not any(k.startswith("val_") for k in self.keys):
+                self.keys += ["val_" + k for k in self.keys]
+            if self._header:
+                writer.writerow(["epoch", *self.keys])
+        writer.writerow([epoch, *(_cell(logs[k]) if k in logs else "NA" for k in self.keys)])
+        self._file.flush()
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _cell(value: Any) -> Any:
+    value = plain(value)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return f'"[{", ".join(str(plain(v)) for v in value)}]"'
+    return value
