@@ -14,9 +14,9 @@ import numpy as np
 
 from nyala import backends, initializers, regularizers
 from nyala import constraints as constraints_
-from nyala._typing import DType, Nest, Shape, Tensor, TensorLike
+from nyala._typing import Config, DType, Nest, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
-from nyala.base import check, masks, naming, policy, scope, tracking, tree
+from nyala.base import check, configurable, masks, naming, policy, scope, tracking, tree
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
 from nyala.graph import infer
@@ -103,6 +103,8 @@ class Layer(Configurable):
     keras_module: ClassVar[str] = "keras.layers"
     config_skip = frozenset({"activity_regularizer", "autocast"})
     config_order: ClassVar[tuple[str, ...]] = ("name", "trainable", "dtype")
+    supports_masking: bool = False
+    input_spec: Any = None
     _untracked: ClassVar[frozenset[str]] = frozenset(
         {"_init_args", "nodes", "_own_variables", "_losses", "_build_args", "_backend", "_last_input", "_parents"}
     )
@@ -152,8 +154,6 @@ class Layer(Configurable):
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.dtype_policy = policy.get(dtype)
         self.autocast = autocast
-        self.supports_masking = False
-        self.input_spec: Any = None
         self._trainable = bool(trainable)
         self._input_shape_arg = _batch_shape_from(self, shape_args)
         self._initial_weights = initial
@@ -322,9 +322,9 @@ class Layer(Configurable):
     def trainable(self, value: bool) -> None:
         value = bool(value)
         self._trainable = value
-        scope.python_state.changed()
         if not self._initialised:
             return
+        scope.python_state.changed()
         for variable in self._own():
             if _declared_trainable(variable):
                 variable._declared_trainable = True  # type: ignore[attr-defined]
@@ -365,7 +365,8 @@ class Layer(Configurable):
         self.compute_dtype: str = self._dtype_policy.compute_dtype
         self.variable_dtype: str = self._dtype_policy.variable_dtype
         self._cast_to = self.compute_dtype if self.compute_dtype != self.variable_dtype else None
-        scope.python_state.changed()
+        if self._initialised:
+            scope.python_state.changed()
 
     @property
     def dtype(self) -> str:
@@ -768,6 +769,13 @@ class Layer(Configurable):
             check.fail(self, f"{what} needs a built layer: call it on data or use build(input_shape) first")
 
     # -- config ------------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> Config:
+        config = super().get_config()
+        if self.activity_regularizer is not None and "activity_regularizer" not in config:
+            base = {k: config.pop(k) for k in Layer.config_order if k in config}
+            config = {**base, "activity_regularizer": configurable.serialize(self.activity_regularizer), **config}
+        return config
 
     def config_value(self, name: str) -> Any:
         if name == "dtype":

@@ -1,0 +1,316 @@
+"""Dense layers, embeddings and the layers that only pass on, wrap a function or mask."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nyala import activations, ops
+from nyala._typing import Identifier, Shape, Tensor, TensorLike
+from nyala.base import check
+from nyala.layers import _weights
+from nyala.layers.base import Layer
+from nyala.layers.input_spec import InputSpec
+
+
+class Dense(_weights.LoRA):
+    """Fully connected layer on the last axis: y = activation(x @ kernel + bias).
+
+    Args:
+        units: width of the output, a positive int.
+        activation: name or function; ``None``: linear. use_bias: whether a bias is added.
+        lora_rank, lora_alpha: see ``enable_lora``. quantization_config: ``None``.
+
+    Shapes: (batch, ..., n) -> (batch, ..., units); kernel (n, units), bias (units,).
+    """
+
+    supports_masking = True
+    config_skip = frozenset({"activity_regularizer"})
+
+    def __init__(
+        self,
+        units: int,
+        activation: Identifier = None,
+        use_bias: bool = True,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
+        **kwargs: Any,
+    ):
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.units = check.positive_int(self, "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        _weights.options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        _weights.options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._set_lora(lora_rank, lora_alpha)
+        self._no_quantization(quantization_config)
+        self.input_spec = InputSpec(min_ndim=2)
+
+    def build(self, input_shape: Shape) -> None:
+        n = input_shape[-1]
+        self.kernel = _weights.add(self, "kernel", (n, self.units))  # type: ignore[arg-type]
+        self.bias = _weights.add(self, "bias", (self.units,)) if self.use_bias else None
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: n})
+
+    def call(self, inputs: TensorLike, training: bool | None = None) -> Tensor:
+        x = ops.matmul(inputs, self.kernel)
+        if self.lora_enabled:
+            low = ops.matmul(ops.matmul(inputs, self.lora_kernel_a), self.lora_kernel_b)
+            x = ops.add(x, ops.multiply(low, self.lora_alpha / self.lora_rank))
+        return self.activation(x if self.bias is None else ops.add(x, self.bias))
+
+
+class EinsumDense(_weights.LoRA):
+    """Fully connected layer on the axes that an einsum equation names: y = activation(einsum(equation, x, kernel) + bias).
+
+    Args:
+        equation: such as ``"abc,cd->abd"``; ``...`` may stand first or last in input and output.
+        output_shape: sizes of the output's named axes, ``None`` where the input says it. Without ``...`` in front, the first
+            axis is the batch and is left out.
+        bias_axes: the output's axes that have a bias, such as ``"d"``; ``None``: no bias.
+
+    Raises: ValueError for an equation that is not of this form, and where input and ``output_shape`` disagree.
+    """
+
+    config_order = (
+        *Layer.config_order, "output_shape", "equation", "activation", "bias_axes", "kernel_initializer", "bias_initializer",
+        "kernel_regularizer", "bias_regularizer", "activity_regularizer",
+    )  # fmt: skip
+    config_skip = frozenset({"gptq_unpacked_column_size"})
+
+    def __init__(
+        self,
+        equation: str,
+        output_shape: int | Shape,
+        activation: Identifier = None,
+        bias_axes: str | None = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        gptq_unpacked_column_size: int | None = None,
+        quantization_config: Any = None,
+        *,
+        activity_regularizer: Identifier = None,
+        **kwargs: Any,
+    ):
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.equation = equation
+        self.partial_output_shape = (output_shape,) if check.is_int(output_shape) else tuple(output_shape)  # type: ignore
+        self.activation = activations.get(activation)
+        self.bias_axes = bias_axes
+        _weights.options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        _weights.options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._set_lora(lora_rank, lora_alpha)
+        if gptq_unpacked_column_size is not None:
+            check.fail(self, "gptq_unpacked_column_size must be None: quantization is not available", NotImplementedError)
+        self._no_quantization(quantization_config)
+
+    def config_value(self, name: str) -> Any:
+        return self.partial_output_shape if name == "output_shape" else super().config_value(name)
+
+    def build(self, input_shape: Shape) -> None:
+        kernel, bias = _einsum_shapes(self, input_shape)
+        self.kernel = _weights.add(self, "kernel", kernel)
+        self.bias = None if bias is None else _weights.add(self, "bias", bias)
+        self.input_spec = InputSpec(ndim=len(input_shape))
+
+    def call(self, inputs: TensorLike, training: bool | None = None) -> Tensor:
+        kernel = self.kernel
+        if self.lora_enabled:
+            low = ops.matmul(self.lora_kernel_a, self.lora_kernel_b)
+            kernel = ops.add(kernel, ops.multiply(low, self.lora_alpha / self.lora_rank))
+        x = ops.einsum(self.equation, inputs, kernel)
+        return self.activation(x if self.bias is None else ops.add(x, self.bias))
+
+
+def _einsum_shapes(layer: EinsumDense, input_shape: Shape) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """The shapes of kernel and bias (``None`` without one)."""
+    equation = layer.equation.replace(" ", "")
+    left, arrow, out = equation.partition("->")
+    x, comma, w = left.partition(",")
+    if not (arrow and comma and w.isalpha() and out) or {x.count("..."), out.count("...")} not in ({0}, {1}):
+        check.fail(layer, f"equation must look like 'ab,bc->ac', '...ab,bc->...ac' or 'ab...,bc->ac...', got {layer.equation!r}")
+    elided = "front" if x.startswith("...") else "back" if x.endswith("...") else None
+    x, out = x.replace("...", ""), out.replace("...", "")
+    if len(x) > len(input_shape) or (elided is None and len(x) != len(input_shape)):
+        check.fail(layer, f"equation {layer.equation!r} does not fit an input of shape {tuple(input_shape)}")
+
+    sizes = dict(zip(x, input_shape[len(input_shape) - len(x) :] if elided == "front" else input_shape))
+    named = out if elided == "front" else out[1:]
+    if len(layer.partial_output_shape) != len(named):
+        check.fail(layer, f"output_shape must have {len(named)} sizes, for {', '.join(named)}, got {layer.partial_output_shape}")
+    for axis, size in zip(named, layer.partial_output_shape):
+        if axis not in x + w:
+            check.fail(layer, f"axis {axis!r} of the output is neither in the input nor in the kernel of {layer.equation!r}")
+        if size is not None and sizes.get(axis) not in (size, None):
+            check.fail(layer, f"axis {axis!r} has size {sizes[axis]} in the input and {size} in output_shape")
+        sizes[axis] = sizes.get(axis) or size
+    for axis in w:
+        if axis not in sizes:
+            check.fail(layer, f"axis {axis!r} of the kernel is neither in the input nor in the output of {layer.equation!r}")
+    kernel = tuple(sizes[axis] for axis in w)
+    if not layer.bias_axes:
+        return kernel, None
+    for axis in layer.bias_axes:
+        if axis not in out:
+            check.fail(layer, f"bias_axes {layer.bias_axes!r} are not all in the output {out!r}")
+    first = min(out.index(axis) for axis in layer.bias_axes)
+    bias = [sizes[axis] if axis in layer.bias_axes else 1 for axis in out[first:]]
+    bias += [1] * (len(input_shape) - len(x) if elided == "back" else 0)
+    return kernel, tuple(bias)
+
+
+class Embedding(_weights.LoRA):
+    """A table of vectors, looked up by index: y = embeddings[x].
+
+    Args:
+        input_dim: rows of the table, the largest index + 1. output_dim: length of a vector.
+        mask_zero: index 0 means "nothing here": the output's mask is x != 0.
+        weights: the table's first value, an array or a list of one.
+
+    Shapes: (batch, ...) of ints -> (batch, ..., output_dim).
+    """
+
+    _adapted = "embeddings"
+    config_skip = frozenset({"weights"})
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Identifier = "uniform",
+        embeddings_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        embeddings_constraint: Identifier = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
+        **kwargs: Any,
+    ):
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.input_dim = check.positive_int(self, "input_dim", input_dim)
+        self.output_dim = check.positive_int(self, "output_dim", output_dim)
+        _weights.options(self, "embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
+        self.mask_zero = mask_zero
+        self.supports_masking = mask_zero
+        self.autocast = False
+        self._set_lora(lora_rank, lora_alpha)
+        self._no_quantization(quantization_config)
+        if weights is not None:
+            self._initial_weights = weights if isinstance(weights, list) and len(weights) == 1 else [weights]
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        self.embeddings = _weights.add(self, "embeddings", (self.input_dim, self.output_dim))
+
+    def call(self, inputs: TensorLike) -> Tensor:
+        if not ops.is_int_dtype(inputs):
+            inputs = ops.cast(inputs, "int32")
+        x = ops.take(self.embeddings, inputs, axis=0)
+        if self.lora_enabled:
+            low = ops.matmul(ops.take(self.lora_embeddings_a, inputs, axis=0), self.lora_embeddings_b)
+            x = ops.add(x, ops.multiply(low, self.lora_alpha / self.lora_rank))
+        return ops.cast(x, self.compute_dtype)
+
+    def compute_mask(self, inputs: TensorLike, mask: Any = None) -> Tensor | None:
+        return ops.not_equal(inputs, 0) if self.mask_zero else None
+
+
+class Identity(Layer):
+    """y = x"""
+
+    supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+class Masking(Layer):
+    """Marks the steps whose features all equal ``mask_value`` as absent, and sets them to 0.
+
+    Args: mask_value: the number that fills absent steps.
+
+    Shapes: (batch, time, ..., features) -> the same; mask (batch, time, ...), true where a step is present.
+    """
+
+    supports_masking = True
+
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.mask_value = mask_value
+
+    def compute_mask(self, inputs: TensorLike, mask: Any = None) -> Tensor:
+        return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
+
+    def call(self, inputs: TensorLike) -> Tensor:
+        present = ops.any(ops.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
+        return ops.multiply(inputs, ops.cast(present, inputs.dtype))
+
+
+class Lambda(Layer):
+    """A function as a layer: y = function(x, **arguments).
+
+    Args:
+        function: takes the input; also ``mask`` and ``training`` if its signature names them. It should own no variables.
+        output_shape: what the function must give, without the batch axis; ``None``: anything. A callable gets the input's shape.
+        mask: of the output, or a function ``(inputs, mask)`` that gives it.
+        arguments: further keyword arguments of the function.
+
+    A file names the function, so ``load_model`` needs it in ``custom_objects``.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not callable(function):
+            check.fail(self, f"function must be callable, got {function!r}", TypeError)
+        self.function = function
+        self.arguments = dict(arguments or {})
+        self.mask = mask
+        self.supports_masking = mask is not None
+        self._output_shape = output_shape if output_shape is None or callable(output_shape) else tuple(output_shape)
+        parameters = inspect.signature(function).parameters
+        self._passed = [n for n in ("mask", "training") if n in parameters]
+
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        given = {"mask": mask, "training": training}
+        outputs = self.function(inputs, **{n: given[n] for n in self._passed}, **self.arguments)
+        if self._output_shape is not None:
+            self._check_output(inputs, outputs)
+        return outputs
+
+    def _check_output(self, inputs: Any, outputs: Any) -> None:
+        expected = self._output_shape
+        if callable(expected):
+            expected = tuple(expected(tuple(inputs.shape)))[1:]
+        got = tuple(outputs.shape)[1:]
+        if len(got) != len(expected) or any(m is not None and n is not None and m != n for m, n in zip(got, expected)):
+            check.fail(self, f"function gave the shape {('batch', *got)}, output_shape is {expected}; leave output_shape out")
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {k: v for k, v in config.items() if v is not None or k not in ("output_shape", "mask")}

@@ -1,0 +1,358 @@
+"""Normalization: over the batch, over a sample, over groups of channels, by length, and of a layer's kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nyala import initializers, ops
+from nyala._typing import Identifier, Shape, Tensor, TensorLike
+from nyala.backends import dtypes
+from nyala.base import check
+from nyala.layers import _weights
+from nyala.layers.base import Layer
+from nyala.layers.input_spec import InputSpec
+from nyala.layers.wrappers import Wrapper
+
+
+class _Normalization(Layer):
+    """A layer that scales by ``gamma`` and shifts by ``beta`` what it has normalized.
+
+    Args:
+        epsilon: added to the variance. center: whether ``beta`` is added. scale: whether ``gamma`` is multiplied by.
+
+    Half precision inputs are normalized in float32, for their squares may overflow; the weights are read as they are stored.
+    """
+
+    supports_masking = True
+
+    def _set_weights(self, epsilon: float, center: bool, scale: bool, beta: Any, gamma: Any) -> None:
+        self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
+        _weights.options(self, "beta", *beta)
+        _weights.options(self, "gamma", *gamma)
+
+    def _add_weights(self, shape: Shape) -> None:
+        self.gamma = _weights.add(self, "gamma", shape, autocast=False) if self.scale else None
+        self.beta = _weights.add(self, "beta", shape, autocast=False) if self.center else None
+
+    @property
+    def _work_dtype(self) -> str:
+        return dtypes.result_type(self.compute_dtype, "float32")
+
+
+class BatchNormalization(_Normalization):
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta. Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167
+
+    In training mean and variance are the batch's, and the moving ones follow: moving = moving * momentum + batch's * (1 - momentum).
+    Otherwise, and when ``trainable`` is false, they are the moving ones. With a mask only the steps that are present count.
+
+    Args:
+        axis: the axis that keeps its own statistics, usually the channels.
+        momentum: of the moving statistics, in [0, 1]. epsilon: added to the variance.
+        center, scale: whether ``beta`` is added, ``gamma`` multiplied by.
+        synchronized: must be false: statistics of several devices are not available.
+        renorm: must be false: batch renormalization is not available.
+
+    Shapes: gamma, beta, moving_mean, moving_variance (channels,).
+    """
+
+    config_order = (
+        *Layer.config_order, "axis", "momentum", "epsilon", "center", "scale", "beta_initializer", "gamma_initializer",
+        "moving_mean_initializer", "moving_variance_initializer", "beta_regularizer", "gamma_regularizer", "beta_constraint",
+        "gamma_constraint", "synchronized",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        moving_mean_initializer: Identifier = "zeros",
+        moving_variance_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
+        renorm: bool = False,
+        renorm_clipping: Any = None,
+        renorm_momentum: float = 0.99,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if isinstance(axis, (list, tuple)) and len(axis) == 1:  # as Keras 2 wrote it
+            axis = axis[0]
+        if not check.is_int(axis) or axis == 0:
+            check.fail(self, f"axis must be an int other than 0, the batch, got {axis!r}")
+        if synchronized:
+            check.fail(self, "synchronized=True is not available; leave it False", NotImplementedError)
+        if renorm or renorm_clipping is not None:
+            check.fail(self, "batch renormalization is not available; leave renorm False", NotImplementedError)
+        self.axis = axis
+        self.momentum = check.number_in(self, "momentum", momentum, 0, 1)
+        self.synchronized = False
+        self._set_weights(
+            epsilon,
+            center,
+            scale,
+            (beta_initializer, beta_regularizer, beta_constraint),
+            (gamma_initializer, gamma_regularizer, gamma_constraint),
+        )
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+
+    def build(self, input_shape: Shape) -> None:
+        ndim = len(input_shape)
+        if not -ndim <= self.axis < ndim:
+            check.fail(self, f"axis {self.axis} is not an axis of an input of shape {tuple(input_shape)}")
+        shape = (input_shape[self.axis],)
+        self._add_weights(shape)
+        for name in ("moving_mean", "moving_variance"):
+            initializer = getattr(self, f"{name}_initializer")
+            weight = self.add_weight(shape, initializer, trainable=False, autocast=False, name=name)
+            setattr(self, name, weight)
+        self.input_spec = InputSpec(ndim=ndim, axes={self.axis: shape[0]})
+        self._reduced = tuple(i for i in range(ndim) if i != self.axis % ndim)
+
+    def call(self, inputs: TensorLike, training: bool | None = None, mask: TensorLike = None) -> Tensor:
+        x = ops.cast(inputs, self._work_dtype)
+        if training and self.trainable:
+            mean, variance = ops.moments(x, self._reduced) if mask is None else self._masked_moments(x, mask)
+            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(ops.add(ops.multiply(moving, self.momentum), ops.multiply(now, 1 - self.momentum)))
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+        y = ops.batch_normalization(x, mean, variance, self.axis, self.beta, self.gamma, self.epsilon)
+        return ops.cast(y, self.compute_dtype)
+
+    def _masked_moments(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        weights = ops.cast(mask, x.dtype)
+        for _ in range(len(x.shape) - len(weights.shape)):
+            weights = ops.expand_dims(weights, -1)
+        weights = ops.broadcast_to(weights, ops.shape(x))
+        total = ops.add(ops.sum(weights, self._reduced, keepdims=True), self.epsilon)
+        mean = ops.divide(ops.sum(ops.multiply(weights, x), self._reduced, keepdims=True), total)
+        squares = ops.multiply(weights, ops.square(ops.subtract(x, mean)))
+        variance = ops.divide(ops.sum(squares, self._reduced, keepdims=True), total)
+        return ops.squeeze(mean, self._reduced), ops.squeeze(variance, self._reduced)
+
+
+class LayerNormalization(_Normalization):
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta over the given axes of each sample.
+
+    Ba et al. 2016, https://arxiv.org/abs/1607.06450
+
+    Args:
+        axis: the axis or axes over which mean and variance are taken.
+        rms_scaling: divide by sqrt(variance + epsilon) only: no mean is subtracted and no ``beta`` added.
+
+    Shapes: gamma, beta: the input's sizes along ``axis``.
+    """
+
+    config_order = (*Layer.config_order, "axis", "epsilon", "center", "scale", "rms_scaling")
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
+        *,
+        rms_scaling: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.axis = axis if check.is_int(axis) else list(axis)  # type: ignore[arg-type]
+        self.rms_scaling = rms_scaling
+        self._set_weights(
+            epsilon,
+            center,
+            scale,
+            (beta_initializer, beta_regularizer, beta_constraint),
+            (gamma_initializer, gamma_regularizer, gamma_constraint),
+        )
+
+    def build(self, input_shape: Shape) -> None:
+        self._axes = _axes(self, self.axis, input_shape)
+        shape = tuple(input_shape[i] for i in self._axes)
+        self._add_weights(shape)
+        if self.rms_scaling:
+            self._drop_beta()
+        self._broadcast = tuple(n if i in self._axes else 1 for i, n in enumerate(input_shape))
+
+    def call(self, inputs: TensorLike) -> Tensor:
+        x = ops.cast(inputs, self._work_dtype)
+        mean, variance = ops.moments(x, self._axes, keepdims=True)
+        scale = ops.rsqrt(ops.add(variance, self.epsilon))
+        if self.gamma is not None:
+            scale = ops.multiply(scale, ops.reshape(self.gamma, self._broadcast))
+        y = ops.multiply(x if self.rms_scaling else ops.subtract(x, mean), scale)
+        if self.beta is not None:
+            y = ops.add(y, ops.reshape(self.beta, self._broadcast))
+        return ops.cast(y, self.compute_dtype)
+
+
+def _axes(layer: Layer, axis: int | Sequence[int], input_shape: Shape) -> tuple[int, ...]:
+    """``axis`` as sorted numbers >= 0. Raises ValueError for an axis that the input does not have."""
+    ndim = len(input_shape)
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    if not axes or not all(-ndim <= a < ndim for a in axes):
+        check.fail(layer, f"axis {axis} is not part of an input of shape {tuple(input_shape)}")
+    return tuple(sorted(a % ndim for a in axes))
+
+
+class RMSNormalization(Layer):
+    """y = scale * x / sqrt(mean(x^2) + epsilon). Zhang & Sennrich 2019, https://arxiv.org/abs/1910.07467
+
+    Args: axis: the axis or axes over which the mean is taken. epsilon: added to the mean.
+
+    Shapes: scale: the input's sizes along ``axis``.
+    """
+
+    def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.axis = axis
+        self.epsilon = epsilon
+
+    def build(self, input_shape: Shape) -> None:
+        self._axes = _axes(self, self.axis, input_shape)
+        shape = tuple(input_shape[i] for i in self._axes)
+        self.scale = self.add_weight(shape, "ones", name="scale", autocast=False)
+        self._broadcast = tuple(n if i in self._axes else 1 for i, n in enumerate(input_shape))
+
+    def call(self, x: TensorLike) -> Tensor:
+        y = ops.cast(x, dtypes.result_type(self.compute_dtype, "float32"))
+        mean = ops.mean(ops.square(y), self._axes, keepdims=True)
+        scale = ops.multiply(ops.rsqrt(ops.add(mean, self.epsilon)), ops.reshape(self.scale, self._broadcast))
+        return ops.cast(ops.multiply(y, scale), self.compute_dtype)
+
+
+class GroupNormalization(_Normalization):
+    """Normalizes each sample's channels in groups: y = gamma * (x - mean) / sqrt(variance + epsilon) + beta.
+
+    Wu & He 2018, https://arxiv.org/abs/1803.08494
+
+    Args:
+        groups: number of groups, a divisor of the channels; 1: all together, -1: each channel by itself.
+        axis: of the channels.
+
+    Shapes: gamma, beta (channels,).
+    """
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.groups = groups if groups == -1 else check.positive_int(self, "groups", groups)
+        self.axis = axis
+        self._set_weights(
+            epsilon,
+            center,
+            scale,
+            (beta_initializer, beta_regularizer, beta_constraint),
+            (gamma_initializer, gamma_regularizer, gamma_constraint),
+        )
+
+    def build(self, input_shape: Shape) -> None:
+        ndim = len(input_shape)
+        (axis,) = _axes(self, self.axis, input_shape)
+        channels = input_shape[axis]
+        if channels is None or axis == 0:
+            check.fail(self, f"axis {self.axis} must be a channel axis of known size, got shape {tuple(input_shape)}")
+        if self.groups != -1 and channels % self.groups:
+            check.fail(self, f"groups must divide the {channels} channels of the input, got {self.groups}")
+        groups = channels if self.groups == -1 else self.groups
+        self._add_weights((channels,))
+        self._split = (axis, groups, channels // groups)
+        self._reduced = tuple(i for i in range(1, ndim + 1) if i != axis)
+        self._broadcast = tuple(channels if i == axis else 1 for i in range(ndim))
+        self.input_spec = InputSpec(ndim=ndim, axes={self.axis: channels})
+
+    def call(self, inputs: TensorLike) -> Tensor:
+        x = ops.cast(inputs, self._work_dtype)
+        shape = ops.shape(x)
+        axis, groups, size = self._split
+        x = ops.reshape(x, (*shape[:axis], groups, size, *shape[axis + 1 :]))
+        mean, variance = ops.moments(x, self._reduced, keepdims=True)
+        x = ops.multiply(ops.subtract(x, mean), ops.rsqrt(ops.add(variance, self.epsilon)))
+        y = ops.reshape(x, shape)
+        if self.gamma is not None:
+            y = ops.multiply(y, ops.reshape(self.gamma, self._broadcast))
+        if self.beta is not None:
+            y = ops.add(y, ops.reshape(self.beta, self._broadcast))
+        return ops.cast(y, self.compute_dtype)
+
+
+class UnitNormalization(Layer):
+    """y = x / |x| along ``axis``, an axis or several; zeros stay zeros."""
+
+    supports_masking = True
+
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.axis = axis if check.is_int(axis) else list(axis)  # type: ignore[arg-type]
+
+    def call(self, inputs: TensorLike) -> Tensor:
+        squares = ops.sum(ops.square(inputs), self.axis if isinstance(self.axis, int) else tuple(self.axis), keepdims=True)
+        return ops.multiply(inputs, ops.rsqrt(ops.maximum(squares, 1e-12)))
+
+
+class SpectralNormalization(Wrapper):
+    """Divides the kernel of ``layer`` by its largest singular value, so that the layer changes distances by no more than 1.
+
+    Power iteration, Miyato et al. 2018, https://arxiv.org/abs/1802.05957; in training the kernel itself is replaced.
+
+    Args: layer: has a ``kernel`` or ``embeddings``. power_iterations: steps a call, a positive int.
+    """
+
+    def __init__(self, layer: Layer, power_iterations: int = 1, **kwargs: Any):
+        super().__init__(layer, **kwargs)
+        self.power_iterations = check.positive_int(self, "power_iterations", power_iterations)
+
+    def build(self, input_shape: Shape) -> None:
+        super().build(input_shape)
+        self.input_spec = InputSpec(min_ndim=1, axes={-1: input_shape[-1]})
+        kernel = getattr(self.layer, "kernel", None)
+        self.kernel = getattr(self.layer, "embeddings", None) if kernel is None else kernel
+        if self.kernel is None:
+            check.fail(self, f"{check.who(self.layer)} has neither a kernel nor embeddings")
+        self.vector_u = self.add_weight(
+            (1, self.kernel.shape[-1]), initializers.TruncatedNormal(stddev=0.02), trainable=False, name="vector_u"
+        )
+
+    def call(self, inputs: TensorLike, training: bool | None = False) -> Tensor:
+        if training:
+            kernel = self.kernel.value
+            matrix = ops.reshape(kernel, (-1, self.kernel.shape[-1]))
+            u = self.vector_u.value
+            for _ in range(self.power_iterations):
+                v = ops.normalize(ops.matmul(u, ops.transpose(matrix)), axis=-1)
+                u = ops.normalize(ops.matmul(v, matrix), axis=-1)
+            sigma = ops.matmul(ops.matmul(v, matrix), ops.transpose(u))
+            self.vector_u.assign(u)
+            self.kernel.assign(ops.divide(kernel, ops.reshape(sigma, (1,) * len(self.kernel.shape))))
+        return self.layer(inputs)
