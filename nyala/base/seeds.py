@@ -81,7 +81,7 @@ def global_generator(backend: BackendBase | None = None) -> SeedGenerator:
 
 
 def draw_seed(seed: Any) -> Tensor:
-    """The seed tensor for one draw: of an int always the same, of a ``SeedGenerator`` the next; ``None``: the global one."""
+    """The seed tensor for one draw: of an int always the same, of a ``SeedGenerator`` (``None``: global) the next."""
     if seed is None:
         return global_generator().next()
     if isinstance(seed, SeedGenerator):

@@ -1,7 +1,7 @@
 """Random tensors.
 
-``seed``: an int gives the same values each time, a ``SeedGenerator`` the next ones of its stream, ``None`` the next ones
-of the global stream (``nyala.utils.set_random_seed``).
+``seed``: an int gives the same values each time, a ``SeedGenerator`` the next ones of its stream, ``None`` those of the
+global stream (``nyala.utils.set_random_seed``).
 """
 
 from __future__ import annotations
