@@ -223,13 +223,13 @@ def _find(name: str, config: Mapping[str, Any], role: str | None) -> Any:
     if registered and (found := registry.custom(registered)) is not None:
         return found
     module = config.get("module") or ""
-    roles = [role] if role else [_ROLE_OF_MODULE[module]] if module in _ROLE_OF_MODULE else list(registry.HOMES)
+    roles = ["layer", "model"] if role == "layer" else [role] if role else [_ROLE_OF_MODULE[module]] if module in _ROLE_OF_MODULE else list(registry.HOMES)
     for candidate in roles:
         if (found := registry.find(candidate, name)) is not None:
             return found
     known = [n for candidate in roles for n in registry.names(candidate)]
     return check.fail(
         f"config of {name!r}",
-        f"no {roles[0] if len(roles) == 1 else 'class'} of that name is known.{check.nearest(name, known)} "
+        f"no {role or 'class'} of that name is known.{check.nearest(name, known)} "
         "A custom one is given by custom_objects={...} or the decorator register_keras_serializable",
     )
