@@ -1,0 +1,82 @@
+"""Steps: eager by default, ``torch.compile`` where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nyala import backends
+from nyala._typing import Nest
+from nyala.base import tree
+from nyala.base.scope import python_state
+
+if TYPE_CHECKING:
+    from nyala.base.variable import Variable
+
+
+def compile(
+    self: Any,
+    fn: Callable[..., Nest],
+    variables: Sequence[Variable] = (),
+    *,
+    jit: bool | None = None,
+    donate: bool = True,
+) -> Callable[..., Nest]:
+    """``fn`` itself inside the backend's scope, its NumPy arguments converted; with ``jit=True`` by ``torch.compile``."""
+    run = _compiled(fn) if jit else fn
+    local = backends.local
+
+    def call(*args: Any, **kwargs: Any) -> Nest:
+        outer, local.backend = local.backend, self
+        try:
+            return run(*(_tensors(self, a) for a in args), **{k: _tensors(self, v) for k, v in kwargs.items()})
+        finally:
+            local.backend = outer
+
+    return call
+
+
+def _compiled(fn: Callable[..., Nest]) -> Callable[..., Nest]:
+    """One ``torch.compile`` a version of the Python state. The gradient inside is part of the graph."""
+    versions: dict[int, Callable[..., Nest]] = {}
+
+    def run(*args: Any, **kwargs: Any) -> Nest:
+        found = versions.get(python_state.version)
+        if found is None:
+            versions.clear()
+            # A fresh function: dynamo keeps its results by code and closure.
+            found = versions[python_state.version] = torch.compile(lambda *a, **k: fn(*a, **k))
+        with torch._dynamo.config.patch(trace_autograd_ops=True):
+            return found(*args, **kwargs)
+
+    return run
+
+
+def compile_loop(
+    self: Any, fn: Callable[..., Nest], variables: Sequence[Variable] = (), *, jit: bool | None = None
+) -> Callable[..., Nest]:
+    step = compile(self, fn, variables, jit=jit)
+
+    def call(xs: Nest, *rest: Any) -> Nest:
+        xs = _tensors(self, xs)
+        n = next(x.shape[0] for x in tree.flatten(xs) if isinstance(x, Tensor))
+        out = None
+        for i in range(n):
+            out = step(tree.map(lambda x: x[i] if isinstance(x, Tensor) else x, xs), *rest)
+        return out
+
+    return call
+
+
+def _tensors(backend: Any, x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, (np.ndarray, np.generic)):
+        return backend.convert(x)
+    if isinstance(x, (list, tuple, dict)):
+        return tree.map(lambda v: _tensors(backend, v), x)
+    return x
