@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nyala import ops
 from nyala._typing import Tensor, TensorLike
+from nyala.backends import dtypes
 from nyala.base import check, config
 from nyala.ops._op import op
 from nyala.ops.nn import _wide
@@ -77,7 +78,7 @@ def sparse_categorical_crossentropy(
 
     Raises: ValueError when the shapes do not fit.
     """
-    output = ops.add(output, 0.0) if not _is_float(output) else output
+    output = ops.cast(output, dtypes.result_type(ops.dtype(output), float))
     target, axis = label_indices(target, output, axis)
     logs = _log_probabilities(output, from_logits, axis)
     classes = ops.reshape(ops.arange(logs.shape[axis]), [-1 if i == axis else 1 for i in range(len(logs.shape))])
@@ -86,12 +87,8 @@ def sparse_categorical_crossentropy(
     return ops.cast(-ops.sum(chosen, axis), ops.dtype(output))
 
 
-def _is_float(x: Tensor) -> bool:
-    return "float" in ops.dtype(x)
-
-
 def label_indices(target: Tensor, output: Tensor, axis: int) -> tuple[Tensor, int]:
-    """``target`` as int32 without its last axis of 1, and ``axis`` counted from the front; raises when they do not fit."""
+    """``target`` as int32 without a last axis of 1, and ``axis`` counted from the front; raises if they do not fit."""
     if not len(output.shape):
         check.fail("sparse_categorical_crossentropy", "output must have an axis of classes, got a scalar")
     axis = axis % len(output.shape)
