@@ -80,7 +80,9 @@ class LoRA(Layer):
         if self.lora_enabled:
             check.fail(self, "enable_lora was called before; a layer is adapted once")
         if getattr(self, f"{weight}_constraint") is not None:
-            check.fail(self, f"enable_lora does not go with {weight}_constraint: the constraint would not hold for the sum")
+            check.fail(
+                self, f"enable_lora does not go with {weight}_constraint: the constraint would not hold for the sum"
+            )
         self.lora_rank = check.positive_int(self, "rank", rank)
         self.lora_alpha = rank if lora_alpha is None else lora_alpha
         frozen: Variable = getattr(self, weight)

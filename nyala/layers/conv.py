@@ -29,18 +29,24 @@ class _Window(Layer):
 
     rank: ClassVar[int]
     _paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
-    _strided_dilation: ClassVar[bool] = False
     _kernel_must_fit: ClassVar[bool] = True
 
     def _set_window(
-        self, kernel_size: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any, activation: Any, use_bias: bool
+        self,
+        kernel_size: Any,
+        strides: Any,
+        padding: Any,
+        data_format: Any,
+        dilation_rate: Any,
+        activation: Any,
+        use_bias: bool,
     ) -> None:
         self.kernel_size = check.ints(self, "kernel_size", kernel_size, self.rank)
         self.strides = check.ints(self, "strides", strides, self.rank)
         self.padding = check.one_of(self, "padding", str(padding).lower(), self._paddings)
         self.data_format = config.standardize_data_format(self, data_format)
         self.dilation_rate = check.ints(self, "dilation_rate", dilation_rate, self.rank)
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1 and not self._strided_dilation:
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             check.fail(
                 self, f"strides and dilation_rate cannot both exceed 1, got {self.strides} and {self.dilation_rate}"
             )
@@ -53,7 +59,7 @@ class _Window(Layer):
         return -1 if self.data_format == "channels_last" else 1
 
     def _channels(self, input_shape: Shape) -> int:
-        """The size of the channel axis, from now on asked of every input. Raises ValueError if the kernel does not fit."""
+        """The size of the channel axis, asked from now on of every input. ValueError if the kernel does not fit."""
         channels = input_shape[self._channel_axis]
         if channels is None:
             check.fail(self, f"the channel axis of the input must have a known size, got shape {tuple(input_shape)}")
@@ -64,8 +70,8 @@ class _Window(Layer):
                 if size is not None and d * (k - 1) >= size:
                     check.fail(
                         self,
-                        f"kernel_size {self.kernel_size} with dilation_rate {self.dilation_rate} does not fit into the input "
-                        f"of shape {tuple(input_shape)}; use a smaller kernel or padding='same'",
+                        f"kernel_size {self.kernel_size} with dilation_rate {self.dilation_rate} does not fit into "
+                        f"the input of shape {tuple(input_shape)}; use a smaller kernel or padding='same'",
                     )
         return channels  # type: ignore[return-value]
 
@@ -169,14 +175,13 @@ class Conv3D(_Conv, names=("Convolution3D",)):
 
 
 class _DepthwiseConv(_Window):
-    """Each channel is convolved by itself with ``depth_multiplier`` filters: y = activation(depthwise(x, kernel) + bias).
+    """Each channel is convolved with filters of its own: y = activation(depthwise(x, kernel) + bias).
 
     Args: depth_multiplier: filters for a channel.
 
     Shapes: kernel (*kernel_size, channels, depth_multiplier), bias (channels * depth_multiplier,).
     """
 
-    _strided_dilation = True
     config_order = (*Layer.config_order, "depth_multiplier")
 
     def __init__(
@@ -207,7 +212,9 @@ class _DepthwiseConv(_Window):
 
     def build(self, input_shape: Shape) -> None:
         channels = self._channels(input_shape)
-        self.kernel = _weights.add(self, "depthwise", (*self.kernel_size, channels, self.depth_multiplier), name="kernel")
+        self.kernel = _weights.add(
+            self, "depthwise", (*self.kernel_size, channels, self.depth_multiplier), name="kernel"
+        )
         self._add_bias(channels * self.depth_multiplier)
 
     def call(self, inputs: TensorLike) -> Tensor:
@@ -241,7 +248,6 @@ class _SeparableConv(_Window):
     pointwise_kernel (1, ..., channels * depth_multiplier, filters), bias (filters,).
     """
 
-    _strided_dilation = True
     config_order = (*Layer.config_order, "depth_multiplier")
 
     def __init__(
@@ -310,7 +316,8 @@ class _ConvTranspose(_Window):
     """The transpose (the gradient by the input) of a convolution; ``strides`` > 1 enlarge.
 
     Args:
-        output_padding: added to the output's size where strides leave it open, less than ``strides``; ``None``: by ``padding``.
+        output_padding: added to the output's size where strides leave it open, less than ``strides``;
+            ``None``: as ``padding`` says.
 
     Shapes: kernel (*kernel_size, filters, channels), bias (filters,).
     """

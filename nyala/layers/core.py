@@ -70,20 +70,20 @@ class Dense(_weights.LoRA):
 
 
 class EinsumDense(_weights.LoRA):
-    """Fully connected layer on the axes that an einsum equation names: y = activation(einsum(equation, x, kernel) + bias).
+    """Fully connected layer on the axes that an equation names: y = activation(einsum(equation, x, kernel) + bias).
 
     Args:
         equation: such as ``"abc,cd->abd"``; ``...`` may stand first or last in input and output.
-        output_shape: sizes of the output's named axes, ``None`` where the input says it. Without ``...`` in front, the first
-            axis is the batch and is left out.
+        output_shape: sizes of the output's named axes, ``None`` where the input says it. The first axis is the batch and
+            is left out, unless ``...`` stands in front.
         bias_axes: the output's axes that have a bias, such as ``"d"``; ``None``: no bias.
 
     Raises: ValueError for an equation that is not of this form, and where input and ``output_shape`` disagree.
     """
 
     config_order = (
-        *Layer.config_order, "output_shape", "equation", "activation", "bias_axes", "kernel_initializer", "bias_initializer",
-        "kernel_regularizer", "bias_regularizer", "activity_regularizer",
+        *Layer.config_order, "output_shape", "equation", "activation", "bias_axes", "kernel_initializer",
+        "bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer",
     )  # fmt: skip
     config_skip = frozenset({"gptq_unpacked_column_size"})
 
@@ -116,7 +116,9 @@ class EinsumDense(_weights.LoRA):
         _weights.options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
         self._set_lora(lora_rank, lora_alpha)
         if gptq_unpacked_column_size is not None:
-            check.fail(self, "gptq_unpacked_column_size must be None: quantization is not available", NotImplementedError)
+            check.fail(
+                self, "gptq_unpacked_column_size must be None: quantization is not available", NotImplementedError
+            )
         self._no_quantization(quantization_config)
 
     def config_value(self, name: str) -> Any:
@@ -143,7 +145,10 @@ def _einsum_shapes(layer: EinsumDense, input_shape: Shape) -> tuple[tuple[Any, .
     left, arrow, out = equation.partition("->")
     x, comma, w = left.partition(",")
     if not (arrow and comma and w.isalpha() and out) or {x.count("..."), out.count("...")} not in ({0}, {1}):
-        check.fail(layer, f"equation must look like 'ab,bc->ac', '...ab,bc->...ac' or 'ab...,bc->ac...', got {layer.equation!r}")
+        check.fail(
+            layer,
+            f"equation must look like 'ab,bc->ac', '...ab,bc->...ac' or 'ab...,bc->ac...', got {layer.equation!r}",
+        )
     elided = "front" if x.startswith("...") else "back" if x.endswith("...") else None
     x, out = x.replace("...", ""), out.replace("...", "")
     if len(x) > len(input_shape) or (elided is None and len(x) != len(input_shape)):
@@ -152,16 +157,23 @@ def _einsum_shapes(layer: EinsumDense, input_shape: Shape) -> tuple[tuple[Any, .
     sizes = dict(zip(x, input_shape[len(input_shape) - len(x) :] if elided == "front" else input_shape))
     named = out if elided == "front" else out[1:]
     if len(layer.partial_output_shape) != len(named):
-        check.fail(layer, f"output_shape must have {len(named)} sizes, for {', '.join(named)}, got {layer.partial_output_shape}")
+        check.fail(
+            layer,
+            f"output_shape must have {len(named)} sizes, for {', '.join(named)}, got {layer.partial_output_shape}",
+        )
     for axis, size in zip(named, layer.partial_output_shape):
         if axis not in x + w:
-            check.fail(layer, f"axis {axis!r} of the output is neither in the input nor in the kernel of {layer.equation!r}")
+            check.fail(
+                layer, f"axis {axis!r} of the output is neither in the input nor in the kernel of {layer.equation!r}"
+            )
         if size is not None and sizes.get(axis) not in (size, None):
             check.fail(layer, f"axis {axis!r} has size {sizes[axis]} in the input and {size} in output_shape")
         sizes[axis] = sizes.get(axis) or size
     for axis in w:
         if axis not in sizes:
-            check.fail(layer, f"axis {axis!r} of the kernel is neither in the input nor in the output of {layer.equation!r}")
+            check.fail(
+                layer, f"axis {axis!r} of the kernel is neither in the input nor in the output of {layer.equation!r}"
+            )
     kernel = tuple(sizes[axis] for axis in w)
     if not layer.bias_axes:
         return kernel, None
@@ -266,8 +278,9 @@ class Lambda(Layer):
     """A function as a layer: y = function(x, **arguments).
 
     Args:
-        function: takes the input; also ``mask`` and ``training`` if its signature names them. It should own no variables.
-        output_shape: what the function must give, without the batch axis; ``None``: anything. A callable gets the input's shape.
+        function: takes the input; also ``mask`` and ``training`` if its signature names them. It owns no variables.
+        output_shape: what the function must give, without the batch axis; ``None``: anything. A callable is given the
+            input's shape, both with the batch axis.
         mask: of the output, or a function ``(inputs, mask)`` that gives it.
         arguments: further keyword arguments of the function.
 
@@ -306,7 +319,9 @@ class Lambda(Layer):
             expected = tuple(expected(tuple(inputs.shape)))[1:]
         got = tuple(outputs.shape)[1:]
         if len(got) != len(expected) or any(m is not None and n is not None and m != n for m, n in zip(got, expected)):
-            check.fail(self, f"function gave the shape {('batch', *got)}, output_shape is {expected}; leave output_shape out")
+            check.fail(
+                self, f"function gave the shape {('batch', *got)}, output_shape is {expected}; leave output_shape out"
+            )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.mask(inputs, mask) if callable(self.mask) else self.mask

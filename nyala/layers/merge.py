@@ -17,7 +17,9 @@ def _check_list(layer: Layer, input_shape: Any, exactly: int | None = None) -> l
     many = isinstance(input_shape, (list, tuple)) and all(isinstance(s, (list, tuple)) for s in input_shape)
     if not many or not input_shape or (exactly is not None and len(input_shape) != exactly):
         what = f"a list of {exactly} inputs" if exactly else "a list of inputs"
-        check.fail(layer, f"expected {what}, got {f'{len(input_shape)} of them' if many else 'one tensor'}: {input_shape}")
+        check.fail(
+            layer, f"expected {what}, got {f'{len(input_shape)} of them' if many else 'one tensor'}: {input_shape}"
+        )
     return list(input_shape)
 
 
@@ -116,7 +118,9 @@ class Concatenate(Layer):
         if not -ndim <= self.axis < ndim:
             check.fail(self, f"axis must be in [{-ndim}, {ndim - 1}] for inputs of {ndim} axes, got {self.axis}")
         for i, sizes in enumerate(zip(*shapes)):
-            if any(len(s) != ndim for s in shapes) or (i != self.axis % ndim and len({n for n in sizes if n is not None}) > 1):
+            if any(len(s) != ndim for s in shapes) or (
+                i != self.axis % ndim and len({n for n in sizes if n is not None}) > 1
+            ):
                 listed = ", ".join(str(tuple(s)) for s in shapes)
                 check.fail(self, f"inputs must have the same shape except along axis {self.axis}, got {listed}")
 
@@ -140,7 +144,7 @@ def _like(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class Dot(Layer):
-    """Dot product of two inputs along one axis of each, for every sample: (b, i, k), (b, j, k) -> (b, i, j) for ``axes=2``.
+    """Dot product of two inputs along one axis of each: (b, i, k), (b, j, k) -> (b, i, j) for ``axes=2``.
 
     Args:
         axes: an axis of both, or a pair; not the batch axis 0.
@@ -167,9 +171,10 @@ class Dot(Layer):
     def _equation(self, x1: Shape, x2: Shape) -> tuple[str, int, int]:
         """The einsum of two inputs of these shapes, and the axes of both as numbers >= 0."""
         axes = [a % len(s) for a, s in zip(self._pair, (x1, x2)) if -len(s) <= a < len(s)]
-        if len(axes) != 2 or 0 in axes or x1[axes[0]] not in (x2[axes[1]], None) and x2[axes[1]] is not None:
+        if len(axes) != 2 or 0 in axes or len({x1[axes[0]], x2[axes[1]]} - {None}) > 1:
             check.fail(
-                self, f"axes={self.axes} must name axes of equal size, not the batch, of shapes {tuple(x1)} and {tuple(x2)}"
+                self,
+                f"axes={self.axes} must name axes of equal size, not the batch, of shapes {tuple(x1)} and {tuple(x2)}",
             )
         letters = iter("cdefghijklmnopqrstuvwxyz")
         first = ["a", *(next(letters) for _ in x1[1:])]

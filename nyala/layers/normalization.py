@@ -7,12 +7,13 @@ from typing import Any
 
 from nyala import initializers, ops
 from nyala._typing import Identifier, Shape, Tensor, TensorLike
-from nyala.backends import dtypes
 from nyala.base import check
 from nyala.layers import _weights
 from nyala.layers.base import Layer
 from nyala.layers.input_spec import InputSpec
 from nyala.layers.wrappers import Wrapper
+
+_HALF = ("float16", "bfloat16")
 
 
 class _Normalization(Layer):
@@ -21,7 +22,7 @@ class _Normalization(Layer):
     Args:
         epsilon: added to the variance. center: whether ``beta`` is added. scale: whether ``gamma`` is multiplied by.
 
-    Half precision inputs are normalized in float32, for their squares may overflow; the weights are read as they are stored.
+    Half precision inputs are normalized in float32, for their squares may overflow.
     """
 
     supports_masking = True
@@ -33,20 +34,16 @@ class _Normalization(Layer):
         _weights.options(self, "beta", *beta)
         _weights.options(self, "gamma", *gamma)
 
-    def _add_weights(self, shape: Shape) -> None:
-        self.gamma = _weights.add(self, "gamma", shape, autocast=False) if self.scale else None
-        self.beta = _weights.add(self, "beta", shape, autocast=False) if self.center else None
-
-    @property
-    def _work_dtype(self) -> str:
-        return dtypes.result_type(self.compute_dtype, "float32")
+    def _add_weights(self, shape: Shape, autocast: bool = True) -> None:
+        self.gamma = _weights.add(self, "gamma", shape, autocast=autocast) if self.scale else None
+        self.beta = _weights.add(self, "beta", shape, autocast=autocast) if self.center else None
 
 
 class BatchNormalization(_Normalization):
     """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta. Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167
 
-    In training mean and variance are the batch's, and the moving ones follow: moving = moving * momentum + batch's * (1 - momentum).
-    Otherwise, and when ``trainable`` is false, they are the moving ones. With a mask only the steps that are present count.
+    In training mean and variance are the batch's, and the moving ones follow: m = m * momentum + new * (1 - momentum).
+    Otherwise, and when ``trainable`` is false, the moving ones are taken. With a mask only what is present counts.
 
     Args:
         axis: the axis that keeps its own statistics, usually the channels.
@@ -59,9 +56,9 @@ class BatchNormalization(_Normalization):
     """
 
     config_order = (
-        *Layer.config_order, "axis", "momentum", "epsilon", "center", "scale", "beta_initializer", "gamma_initializer",
-        "moving_mean_initializer", "moving_variance_initializer", "beta_regularizer", "gamma_regularizer", "beta_constraint",
-        "gamma_constraint", "synchronized",
+        *Layer.config_order, "axis", "momentum", "epsilon", "center", "scale", "beta_initializer",
+        "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer", "beta_regularizer",
+        "gamma_regularizer", "beta_constraint", "gamma_constraint", "synchronized",
     )  # fmt: skip
 
     def __init__(
@@ -97,13 +94,9 @@ class BatchNormalization(_Normalization):
         self.axis = axis
         self.momentum = check.number_in(self, "momentum", momentum, 0, 1)
         self.synchronized = False
-        self._set_weights(
-            epsilon,
-            center,
-            scale,
-            (beta_initializer, beta_regularizer, beta_constraint),
-            (gamma_initializer, gamma_regularizer, gamma_constraint),
-        )
+        beta = beta_initializer, beta_regularizer, beta_constraint
+        gamma = gamma_initializer, gamma_regularizer, gamma_constraint
+        self._set_weights(epsilon, center, scale, beta, gamma)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
 
@@ -112,7 +105,7 @@ class BatchNormalization(_Normalization):
         if not -ndim <= self.axis < ndim:
             check.fail(self, f"axis {self.axis} is not an axis of an input of shape {tuple(input_shape)}")
         shape = (input_shape[self.axis],)
-        self._add_weights(shape)
+        self._add_weights(shape, autocast=False)
         for name in ("moving_mean", "moving_variance"):
             initializer = getattr(self, f"{name}_initializer")
             weight = self.add_weight(shape, initializer, trainable=False, autocast=False, name=name)
@@ -121,7 +114,8 @@ class BatchNormalization(_Normalization):
         self._reduced = tuple(i for i in range(ndim) if i != self.axis % ndim)
 
     def call(self, inputs: TensorLike, training: bool | None = None, mask: TensorLike = None) -> Tensor:
-        x = ops.cast(inputs, self._work_dtype)
+        half = self.compute_dtype in _HALF
+        x = ops.cast(inputs, "float32") if half else inputs
         if training and self.trainable:
             mean, variance = ops.moments(x, self._reduced) if mask is None else self._masked_moments(x, mask)
             for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -129,7 +123,7 @@ class BatchNormalization(_Normalization):
         else:
             mean, variance = self.moving_mean, self.moving_variance
         y = ops.batch_normalization(x, mean, variance, self.axis, self.beta, self.gamma, self.epsilon)
-        return ops.cast(y, self.compute_dtype)
+        return ops.cast(y, self.compute_dtype) if half else y
 
     def _masked_moments(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         weights = ops.cast(mask, x.dtype)
@@ -150,7 +144,7 @@ class LayerNormalization(_Normalization):
 
     Args:
         axis: the axis or axes over which mean and variance are taken.
-        rms_scaling: divide by sqrt(variance + epsilon) only: no mean is subtracted and no ``beta`` added.
+        rms_scaling: y = gamma * x / sqrt(variance + epsilon), whatever ``center`` and ``scale`` say.
 
     Shapes: gamma, beta: the input's sizes along ``axis``.
     """
@@ -176,32 +170,25 @@ class LayerNormalization(_Normalization):
         super().__init__(**kwargs)
         self.axis = axis if check.is_int(axis) else list(axis)  # type: ignore[arg-type]
         self.rms_scaling = rms_scaling
-        self._set_weights(
-            epsilon,
-            center,
-            scale,
-            (beta_initializer, beta_regularizer, beta_constraint),
-            (gamma_initializer, gamma_regularizer, gamma_constraint),
-        )
+        beta = beta_initializer, beta_regularizer, beta_constraint
+        gamma = gamma_initializer, gamma_regularizer, gamma_constraint
+        self._set_weights(epsilon, center, scale, beta, gamma)
 
     def build(self, input_shape: Shape) -> None:
         self._axes = _axes(self, self.axis, input_shape)
         shape = tuple(input_shape[i] for i in self._axes)
-        self._add_weights(shape)
         if self.rms_scaling:
-            self._drop_beta()
-        self._broadcast = tuple(n if i in self._axes else 1 for i, n in enumerate(input_shape))
+            self.gamma = _weights.add(self, "gamma", shape)
+            self._broadcast = tuple(n if i in self._axes else 1 for i, n in enumerate(input_shape))
+        else:
+            self._add_weights(shape)
 
     def call(self, inputs: TensorLike) -> Tensor:
-        x = ops.cast(inputs, self._work_dtype)
-        mean, variance = ops.moments(x, self._axes, keepdims=True)
-        scale = ops.rsqrt(ops.add(variance, self.epsilon))
-        if self.gamma is not None:
-            scale = ops.multiply(scale, ops.reshape(self.gamma, self._broadcast))
-        y = ops.multiply(x if self.rms_scaling else ops.subtract(x, mean), scale)
-        if self.beta is not None:
-            y = ops.add(y, ops.reshape(self.beta, self._broadcast))
-        return ops.cast(y, self.compute_dtype)
+        if not self.rms_scaling:
+            return ops.layer_normalization(inputs, self.gamma, self.beta, self._axes, self.epsilon)
+        _, variance = ops.moments(inputs, self._axes, keepdims=True)
+        y = ops.multiply(inputs, ops.rsqrt(ops.add(variance, self.epsilon)))
+        return ops.multiply(y, ops.reshape(self.gamma, self._broadcast))
 
 
 def _axes(layer: Layer, axis: int | Sequence[int], input_shape: Shape) -> tuple[int, ...]:
@@ -228,15 +215,10 @@ class RMSNormalization(Layer):
 
     def build(self, input_shape: Shape) -> None:
         self._axes = _axes(self, self.axis, input_shape)
-        shape = tuple(input_shape[i] for i in self._axes)
-        self.scale = self.add_weight(shape, "ones", name="scale", autocast=False)
-        self._broadcast = tuple(n if i in self._axes else 1 for i, n in enumerate(input_shape))
+        self.scale = self.add_weight([input_shape[i] for i in self._axes], "ones", name="scale")
 
     def call(self, x: TensorLike) -> Tensor:
-        y = ops.cast(x, dtypes.result_type(self.compute_dtype, "float32"))
-        mean = ops.mean(ops.square(y), self._axes, keepdims=True)
-        scale = ops.multiply(ops.rsqrt(ops.add(mean, self.epsilon)), ops.reshape(self.scale, self._broadcast))
-        return ops.cast(ops.multiply(y, scale), self.compute_dtype)
+        return ops.rms_normalization(x, self.scale, self._axes, self.epsilon)
 
 
 class GroupNormalization(_Normalization):
@@ -269,13 +251,9 @@ class GroupNormalization(_Normalization):
         super().__init__(**kwargs)
         self.groups = groups if groups == -1 else check.positive_int(self, "groups", groups)
         self.axis = axis
-        self._set_weights(
-            epsilon,
-            center,
-            scale,
-            (beta_initializer, beta_regularizer, beta_constraint),
-            (gamma_initializer, gamma_regularizer, gamma_constraint),
-        )
+        beta = beta_initializer, beta_regularizer, beta_constraint
+        gamma = gamma_initializer, gamma_regularizer, gamma_constraint
+        self._set_weights(epsilon, center, scale, beta, gamma)
 
     def build(self, input_shape: Shape) -> None:
         ndim = len(input_shape)
@@ -286,14 +264,15 @@ class GroupNormalization(_Normalization):
         if self.groups != -1 and channels % self.groups:
             check.fail(self, f"groups must divide the {channels} channels of the input, got {self.groups}")
         groups = channels if self.groups == -1 else self.groups
-        self._add_weights((channels,))
+        self._add_weights((channels,), autocast=False)
         self._split = (axis, groups, channels // groups)
         self._reduced = tuple(i for i in range(1, ndim + 1) if i != axis)
         self._broadcast = tuple(channels if i == axis else 1 for i in range(ndim))
         self.input_spec = InputSpec(ndim=ndim, axes={self.axis: channels})
 
     def call(self, inputs: TensorLike) -> Tensor:
-        x = ops.cast(inputs, self._work_dtype)
+        half = self.compute_dtype in _HALF
+        x = ops.cast(inputs, "float32") if half else inputs
         shape = ops.shape(x)
         axis, groups, size = self._split
         x = ops.reshape(x, (*shape[:axis], groups, size, *shape[axis + 1 :]))
@@ -304,7 +283,7 @@ class GroupNormalization(_Normalization):
             y = ops.multiply(y, ops.reshape(self.gamma, self._broadcast))
         if self.beta is not None:
             y = ops.add(y, ops.reshape(self.beta, self._broadcast))
-        return ops.cast(y, self.compute_dtype)
+        return ops.cast(y, self.compute_dtype) if half else y
 
 
 class UnitNormalization(Layer):
@@ -317,12 +296,14 @@ class UnitNormalization(Layer):
         self.axis = axis if check.is_int(axis) else list(axis)  # type: ignore[arg-type]
 
     def call(self, inputs: TensorLike) -> Tensor:
-        squares = ops.sum(ops.square(inputs), self.axis if isinstance(self.axis, int) else tuple(self.axis), keepdims=True)
+        squares = ops.sum(
+            ops.square(inputs), self.axis if isinstance(self.axis, int) else tuple(self.axis), keepdims=True
+        )
         return ops.multiply(inputs, ops.rsqrt(ops.maximum(squares, 1e-12)))
 
 
 class SpectralNormalization(Wrapper):
-    """Divides the kernel of ``layer`` by its largest singular value, so that the layer changes distances by no more than 1.
+    """Divides the kernel of ``layer`` by its largest singular value, so that no distance grows.
 
     Power iteration, Miyato et al. 2018, https://arxiv.org/abs/1802.05957; in training the kernel itself is replaced.
 

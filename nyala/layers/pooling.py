@@ -18,7 +18,8 @@ class _Pooling(Layer):
     """What pooling over windows shares.
 
     Args:
-        pool_size: of the window, an int or one for each dimension. strides: step of the window; ``None``: ``pool_size``.
+        pool_size: of the window, an int or one for each dimension.
+        strides: step of the window; ``None``: ``pool_size``.
         padding: ``"valid"`` (none) or ``"same"`` (output size = input size / strides, rounded up).
         data_format: ``"channels_last"``, ``"channels_first"``; ``None``: ``config.image_data_format()``.
     """
@@ -63,31 +64,46 @@ class _AveragePooling(_Pooling):
 
 
 class MaxPooling1D(_MaxPooling, names=("MaxPool1D",)):
-    """The largest value in each window. Shapes: (batch, steps, channels) -> (batch, new steps, channels)."""
+    """The largest value in each window.
+
+    Shapes: (batch, steps, channels) -> (batch, new steps, channels).
+    """
 
     rank = 1
 
 
 class MaxPooling2D(_MaxPooling, names=("MaxPool2D",)):
-    """The largest value in each window. Shapes: (batch, height, width, channels) -> (batch, new h, new w, channels)."""
+    """The largest value in each window.
+
+    Shapes: (batch, height, width, channels) -> (batch, new height, new width, channels).
+    """
 
     rank = 2
 
 
 class MaxPooling3D(_MaxPooling, names=("MaxPool3D",)):
-    """The largest value in each window. Shapes: (batch, d, h, w, channels) -> (batch, new d, new h, new w, channels)."""
+    """The largest value in each window.
+
+    Shapes: (batch, depth, height, width, channels) -> (batch, new depth, new height, new width, channels).
+    """
 
     rank = 3
 
 
 class AveragePooling1D(_AveragePooling, names=("AvgPool1D",)):
-    """The mean of each window, padding not counted. Shapes: (batch, steps, channels) -> (batch, new steps, channels)."""
+    """The mean of each window, padding not counted.
+
+    Shapes: (batch, steps, channels) -> (batch, new steps, channels).
+    """
 
     rank = 1
 
 
 class AveragePooling2D(_AveragePooling, names=("AvgPool2D",)):
-    """The mean of each window, padding not counted. Shapes: (batch, h, w, channels) -> (batch, new h, new w, channels)."""
+    """The mean of each window, padding not counted.
+
+    Shapes: (batch, height, width, channels) -> (batch, new height, new width, channels).
+    """
 
     rank = 2
 
@@ -95,7 +111,7 @@ class AveragePooling2D(_AveragePooling, names=("AvgPool2D",)):
 class AveragePooling3D(_AveragePooling, names=("AvgPool3D",)):
     """The mean of each window, padding not counted.
 
-    Shapes: (batch, d, h, w, channels) -> (batch, new d, new h, new w, channels).
+    Shapes: (batch, depth, height, width, channels) -> (batch, new depth, new height, new width, channels).
     """
 
     rank = 3
@@ -149,7 +165,10 @@ class GlobalMaxPooling3D(_GlobalMaxPooling, names=("GlobalMaxPool3D",)):
 
 
 class GlobalAveragePooling1D(_GlobalAveragePooling, names=("GlobalAvgPool1D",)):
-    """The mean over all steps; with a mask, over those present. Shapes: (batch, steps, channels) -> (batch, channels)."""
+    """The mean over all steps; with a mask, over those present.
+
+    Shapes: (batch, steps, channels) -> (batch, channels).
+    """
 
     rank = 1
     supports_masking = True

@@ -170,7 +170,7 @@ class GaussianDropout(_Noise):
 
 
 class AlphaDropout(_Noise):
-    """Dropout that keeps mean and variance of SELU's outputs: dropped values become SELU's lower limit, then all are scaled.
+    """Dropout that keeps mean and variance of SELU's outputs: what is dropped takes SELU's limit, then all is scaled.
 
     Klambauer et al. 2017, https://arxiv.org/abs/1706.02515
 

@@ -19,7 +19,7 @@ _Pairs = int | Sequence[int] | Sequence[Sequence[int]]
 class Flatten(Layer):
     """All axes but the batch in one: (batch, ...) -> (batch, n); (batch,) -> (batch, 1).
 
-    Args: data_format: with ``"channels_first"`` the channels are moved to the end first, so that both layouts give one order.
+    Args: data_format: ``"channels_first"`` moves the channels to the end first, so that both layouts give one order.
     """
 
     def __init__(self, data_format: str | None = None, **kwargs: Any):
@@ -53,7 +53,10 @@ class Reshape(Layer):
             return
         size, target = math.prod(rest), math.prod(n for n in self.target_shape if n != -1)  # type: ignore[arg-type]
         if size != target and (-1 not in self.target_shape or (size % target if target else size)):
-            check.fail(self, f"cannot give {size} numbers, an input of shape {tuple(input_shape)}, the shape {self.target_shape}")
+            check.fail(
+                self,
+                f"cannot give {size} numbers, an input of shape {tuple(input_shape)}, the shape {self.target_shape}",
+            )
 
     def call(self, inputs: TensorLike) -> Tensor:
         return ops.reshape(inputs, (ops.shape(inputs)[0], *self.target_shape))
@@ -119,9 +122,7 @@ class _ZeroPadding(Layer):
             self.padding = pairs = _pairs(self, "padding", padding, self.rank)
         self.data_format = config.standardize_data_format(self, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
-        self._pads = (
-            ((0, 0), *pairs, (0, 0)) if self.data_format == "channels_last" else ((0, 0), (0, 0), *pairs)
-        )
+        self._pads = ((0, 0), *pairs, (0, 0)) if self.data_format == "channels_last" else ((0, 0), (0, 0), *pairs)
 
     def call(self, inputs: TensorLike) -> Tensor:
         return ops.pad(inputs, self._pads)
@@ -149,7 +150,7 @@ class _Cropping(Layer):
     """What cropping shares.
 
     Args:
-        cropping: removed at each end of each dimension: an int, an int a dimension, or a pair (before, after) a dimension.
+        cropping: removed at the ends of a dimension: an int, an int a dimension, or a pair (before, after) a dimension.
         data_format: ``"channels_last"``, ``"channels_first"``; ``None``: ``config.image_data_format()``.
 
     Raises: ValueError when nothing would be left.
@@ -235,7 +236,7 @@ class UpSampling2D(Layer):
 
     Args:
         size: the factor, or one for height and one for width.
-        interpolation: ``"nearest"`` repeats pixels; ``"bilinear"``, ``"bicubic"``, ``"lanczos3"``, ``"lanczos5"`` interpolate.
+        interpolation: ``"nearest"`` repeats pixels; or ``"bilinear"``, ``"bicubic"``, ``"lanczos3"``, ``"lanczos5"``.
         data_format: ``"channels_last"``, ``"channels_first"``; ``None``: ``config.image_data_format()``.
     """
 

@@ -39,4 +39,6 @@ def _by_channel(value: Any) -> Any:
     if isinstance(value, (int, float)):
         return float(value)
     array = np.asarray(value, "float32")
-    return array.reshape(array.shape + (1, 1)) if array.ndim and config.image_data_format() == "channels_first" else array
+    return (
+        array.reshape(array.shape + (1, 1)) if array.ndim and config.image_data_format() == "channels_first" else array
+    )
