@@ -1,0 +1,652 @@
+"""What all optimizers share; a rule is only the table of its slots and a pure ``update``.
+
+A backend may offer a kernel for a rule, ``backend.fused_updates[name]``:
+
+    fn(variables, gradients, slots, *, learning_rate, iterations, **hyper) -> bool
+
+It updates all variables and slots in place and returns True, or does nothing and returns False. ``slots`` maps a slot's
+plural name (``"momentums"``, ``"velocities"``) to its variables, one a variable; ``learning_rate`` is a float or a scalar tensor,
+``iterations`` counts the updates made before, ``hyper`` holds the rule's own constructor arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypedDict
+
+import numpy as np
+
+from nyala import backends, ops
+from nyala._typing import Config, Tensor, TensorLike
+from nyala.backends import dtypes
+from nyala.base import check, configurable, naming, scope
+from nyala.base.configurable import Configurable
+from nyala.base.variable import Variable
+from nyala.schedules import LearningRateSchedule
+
+
+class Common(TypedDict, total=False):
+    """The arguments that every optimizer takes after its own."""
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
+    name: str | None
+
+
+def plural(slot: str) -> str:
+    return slot[:-1] + "ies" if slot.endswith("y") else slot + "s"
+
+
+class Optimizer(Configurable):
+    """Updates variables from gradients.
+
+    Args:
+        learning_rate: a number, a ``LearningRateSchedule``, or a callable without arguments.
+        weight_decay: each step takes ``learning_rate * weight_decay`` of the weight away, apart from the gradient.
+        clipnorm: largest norm of each gradient.
+        clipvalue: largest absolute value in each gradient.
+        global_clipnorm: largest norm of all gradients taken together. Of the three at most one is given.
+        use_ema: keep a moving average of the weights, which ``finalize_variable_values`` puts in their place.
+        ema_momentum: in [0, 1], how much of the average stays at each step.
+        ema_overwrite_frequency: put the averages in place every so many steps, too.
+        loss_scale_factor: the loss is multiplied by it and the gradients are divided by it, against underflow in float16.
+        gradient_accumulation_steps: at least 2; the weights change at every so many steps, by the mean gradient.
+        name: for the paths of the optimizer's variables; default made from the class name.
+
+    Raises: ValueError on values outside these ranges, TypeError on unknown arguments.
+    """
+
+    role = "optimizer"
+    keras_module = "keras.optimizers"
+    config_order = (
+        "name", "learning_rate", "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum",
+        "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps",
+    )  # fmt: skip
+    slots: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Groups of slot names; the variables of a group are listed together, weight after weight."""
+    shared: ClassVar[Mapping[str, float]] = {}
+    """Scalars that one step updates once (``advance``); ``update`` gets their new values after the slots."""
+    fused: ClassVar[str] = ""
+    """The rule's name among a backend's fused kernels."""
+    hyper: ClassVar[tuple[str, ...]] = ()
+    """The rule's own constructor arguments."""
+
+    def __init__(
+        self,
+        learning_rate: Any,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
+        self.name = naming.auto(type(self).__name__, name)
+        if {"lr", "decay"} & kwargs.keys():
+            hint = "use learning_rate=" if "lr" in kwargs else "give a schedule as learning_rate, e.g. InverseTimeDecay"
+            check.fail(
+                self, f"{next(k for k in kwargs if k in ('lr', 'decay'))} is no argument of Keras 3; {hint}", TypeError
+            )
+        check.no_extra(self, kwargs, _parameters(type(self)))
+        for key, value in (("clipnorm", clipnorm), ("clipvalue", clipvalue), ("global_clipnorm", global_clipnorm)):
+            setattr(self, key, None if value is None else check.number_in(self, key, value, 0.0))
+        if sum(v is not None for v in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            check.fail(
+                self,
+                f"only one of clipnorm={clipnorm}, clipvalue={clipvalue} and global_clipnorm={global_clipnorm} can be set",
+            )
+        self.weight_decay = weight_decay
+        self.use_ema = use_ema
+        self.ema_momentum = check.number_in(self, "ema_momentum", ema_momentum, 0.0, 1.0)
+        if ema_overwrite_frequency is not None:
+            check.positive_int(self, "ema_overwrite_frequency", ema_overwrite_frequency)
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        if gradient_accumulation_steps is not None and not (
+            check.is_int(gradient_accumulation_steps) and gradient_accumulation_steps >= 2
+        ):
+            check.fail(self, f"gradient_accumulation_steps must be an int >= 2, got {gradient_accumulation_steps!r}")
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self._rate = _checked_rate(self, learning_rate)
+        self.built = False
+        self._variables: list[Variable] = []
+        self._iterations: Variable | None = None
+        self._trainable_variables: list[Variable] = []
+        self._index: dict[Variable, int] = {}
+        self._slots: dict[str, list[Variable | None]] = {}
+        self._shared: dict[str, Variable] = {}
+        self._no_decay: set[int] = set()
+        self._excluded: tuple[set[int], list[str]] = (set(), [])
+        self._warned = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if {"update", "update_step"} & cls.__dict__.keys() and "fused" not in cls.__dict__:
+            cls.fused = ""  # the kernel is that of the parent's rule
+        if cls.__module__.startswith("nyala.") and "__init__" in cls.__dict__:
+            _take_common(cls)
+
+    # -- to be defined by a rule ---------------------------------------------------------------------------------------
+
+    def update(self, w: Tensor, g: Tensor, lr: Tensor, t: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """The new weight and slots from the weight, its gradient, the learning rate, the number of this update (1, 2, ...) and
+        the slots; pure."""
+        return check.fail(
+            self, "an optimizer must define update(w, g, lr, t, *slots) or update_step", NotImplementedError
+        )
+
+    def advance(self, t: Tensor, *shared: Tensor) -> tuple[Tensor, ...]:
+        """The new values of the ``shared`` scalars at update ``t``."""
+        return shared
+
+    def first_slot(self, slot: str, variable: Variable) -> np.ndarray | None:
+        """The first value of a slot, zeros unless a rule says otherwise; ``None``: this variable has no such slot."""
+        return np.zeros(variable.shape, dtypes.numpy_dtype(variable.dtype))
+
+    def slot_groups(self) -> tuple[tuple[str, ...], ...]:
+        return self.slots
+
+    def decay_of(self, variable: Variable) -> float | None:
+        """The weight decay of one variable."""
+        return self.weight_decay
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The step counter, the learning rate unless it is a schedule, and the slots."""
+        self._start()
+        return list(self._variables)
+
+    @property
+    def iterations(self) -> Any:
+        """Number of updates made; a variable, or with gradient accumulation a tensor."""
+        self._start()
+        assert self._iterations is not None
+        if self.gradient_accumulation_steps:
+            return ops.floor_divide(self._iterations.raw_value, self.gradient_accumulation_steps)
+        return self._iterations
+
+    @iterations.setter
+    def iterations(self, variable: Variable) -> None:
+        if self.built:
+            check.fail(self, "iterations cannot be replaced after build; assign to it", RuntimeError)
+        self._start()
+        self._variables[self._variables.index(self._iterations)] = variable  # type: ignore[arg-type]
+        self._iterations = variable
+
+    @property
+    def learning_rate(self) -> Any:
+        """The rate's variable; of a schedule or a callable the value at the present step."""
+        self._start()
+        if isinstance(self._rate, LearningRateSchedule):
+            return self._rate(self._iterations.raw_value)  # type: ignore[union-attr]
+        return self._rate if isinstance(self._rate, Variable) else self._rate()
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if isinstance(self._rate, Variable) and not callable(value) and not isinstance(value, (str, Mapping)):
+            self._rate.assign(value)
+            return
+        value = _checked_rate(self, value)
+        if isinstance(value, float) and callable(self._rate):
+            check.fail(
+                self,
+                "the learning rate follows a schedule and cannot be set to a number; make the optimizer with a number",
+                TypeError,
+            )
+        self._variables = [v for v in self._variables if v is not self._rate]
+        self._rate = value
+        scope.python_state.changed()
+
+    def _start(self) -> None:
+        """Make the counter and the rate; before ``build`` on the current backend, moved later if need be."""
+        if self._iterations is not None:
+            return
+        with naming.at((self.name,)):
+            self._iterations = Variable(np.zeros((), "int32"), trainable=False, name="iteration")
+            self._variables.insert(0, self._iterations)
+            if isinstance(self._rate, float):
+                self._rate = Variable(np.float32(self._rate), trainable=False, autocast=False, name="learning_rate")
+                self._variables.insert(1, self._rate)
+
+    def build(self, variables: Iterable[Variable]) -> None:
+        """Make the slots for ``variables``, on their backend. Raises TypeError if they live on two."""
+        variables = list(variables)
+        if self.built:
+            return
+        found = {v.backend for v in variables}
+        if len(found) > 1:
+            check.fail(
+                self,
+                f"variables of the backends {sorted(b.name for b in found)} cannot share an optimizer; "
+                "make one for each, or move the model with to_backend",
+                TypeError,
+            )
+        backend = found.pop() if found else backends.current()
+        with backends.backend_scope(backend):
+            self._start()
+            for v in self._variables:
+                v.move_to(backend.name)
+            self._trainable_variables = variables
+            self._index = {v: i for i, v in enumerate(variables)}
+            if self.use_ema:
+                self._averages = self.add_optimizer_variables(variables, "average")
+            if self.gradient_accumulation_steps:
+                self._accumulators = self.add_optimizer_variables(variables, "gradient_accumulator")
+            for group in self.slot_groups():
+                self._slots.update({plural(slot): [] for slot in group})
+                for variable in variables:
+                    for slot in group:
+                        value = self.first_slot(slot, variable)
+                        made = None if value is None else self._like(variable, slot, value)
+                        self._slots[plural(slot)].append(made)
+            with naming.at((self.name,)):
+                for name, number in self.shared.items():
+                    self._shared[name] = self._track(Variable(np.float32(number), trainable=False, name=name))
+        self._find_undecayed()
+        self.built = True
+
+    def _track(self, variable: Variable) -> Variable:
+        self._variables.append(variable)
+        return variable
+
+    def _like(self, reference: Variable, name: str | None, value: Any) -> Variable:
+        name = "_".join(filter(None, (reference.path.replace("/", "_"), name)))
+        with naming.at((self.name,)), backends.backend_scope(reference.backend):
+            made = Variable(
+                value, reference.shape if callable(value) else None, reference.dtype, trainable=False, name=name
+            )
+        return self._track(made)
+
+    def add_variable(
+        self,
+        shape: Sequence[int],
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        aggregation: str = "none",
+        layout: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """A variable of the optimizer's own; for custom optimizers."""
+        if layout is not None:
+            check.fail(self, "layout is not supported; set it by the distribution of the model")
+        self._start()
+        with naming.at((self.name,)):
+            made = Variable(
+                _initializer(initializer), shape, dtype, trainable=False, aggregation=aggregation, name=name
+            )
+        return self._track(made)
+
+    def add_variable_from_reference(
+        self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
+    ) -> Variable:
+        """A variable with the shape and dtype of another; for custom optimizers."""
+        return self._like(reference_variable, name, _initializer(initializer))
+
+    def add_optimizer_variables(
+        self, trainable_variables: Iterable[Variable], name: str | Sequence[str], initializer: Any = "zeros"
+    ) -> Any:
+        """One slot a variable; a tuple of lists for several names."""
+        names = [name] if isinstance(name, str) else list(name)
+        each = list(initializer) if isinstance(initializer, (list, tuple)) else [initializer] * len(names)
+        lists: tuple[list[Variable], ...] = tuple([] for _ in names)
+        for variable in trainable_variables:
+            for made, slot, first in zip(lists, names, each):
+                made.append(self.add_variable_from_reference(variable, slot, first))
+        return lists[0] if isinstance(name, str) else lists
+
+    def to_backend(self, backend: str) -> None:
+        """Move the state bit for bit; the variables it optimizes are moved by their model."""
+        for v in self._variables:
+            v.move_to(backend)
+
+    def save_own_variables(self, store: Any) -> None:
+        for i, variable in enumerate(self.variables):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Take the values of ``store["0"]``, ``store["1"]``, ... Raises ValueError if their number differs."""
+        keys = list(store.keys())
+        if len(keys) != len(self.variables):
+            check.fail(
+                self,
+                f"it has {len(self.variables)} variables and the file {len(keys)}. "
+                f"{'' if self.built else 'Build it first: optimizer.build(model.trainable_variables)'}",
+            )
+        for i, variable in enumerate(self.variables):
+            variable.assign(np.asarray(store[str(i)]))
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Assign ``variables`` in order. Raises ValueError if their number or a shape differs."""
+        if not self.built:
+            check.fail(self, "build it before set_weights: optimizer.build(model.trainable_variables)")
+        if len(weights) != len(self._variables):
+            check.fail(self, f"set_weights needs {len(self._variables)} values, got {len(weights)}")
+        for variable, value in zip(self._variables, weights):
+            variable.assign(value)
+
+    # -- applying gradients --------------------------------------------------------------------------------------------
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[TensorLike, Variable]]) -> Any:
+        """Apply pairs of gradient and variable; returns ``iterations``."""
+        pairs = list(grads_and_vars)
+        if not pairs:
+            check.fail(self, "apply_gradients got no pairs of gradient and variable")
+        self.apply([g for g, _ in pairs], [v for _, v in pairs])
+        return self.iterations
+
+    def apply(self, grads: Sequence[TensorLike], trainable_variables: Sequence[Variable] | None = None) -> None:
+        """Update the variables (default: those it was built with) by their gradients, ``None`` meaning no change.
+
+        Raises: ValueError if the numbers differ, a variable is unknown, or no variable has a gradient.
+        """
+        self._apply(list(grads), trainable_variables)
+
+    def _apply(self, grads: list[Any], variables: Sequence[Variable] | None = None, when: Tensor | None = None) -> None:
+        """``when``: a boolean tensor; nothing changes where it is false."""
+        if variables is None:
+            variables = self._trainable_variables
+        elif not self.built:
+            self.build(variables)
+        if len(grads) != len(variables):
+            check.fail(self, f"{len(grads)} gradients for {len(variables)} variables")
+        unknown = next((v for v in variables if v not in self._index), None)
+        if unknown is not None:
+            check.fail(
+                self,
+                f"variable `{unknown.path}` is not one of the {len(self._index)} that it was built with; "
+                "make a new optimizer, or build it with all variables",
+            )
+        backend = self._iterations.backend  # type: ignore[union-attr]
+        with backends.backend_scope(backend), backend.no_grad():
+            pairs = self._given(grads, variables)
+            self._masked(functools.partial(self._step, pairs), when)
+
+    def _given(self, grads: list[Any], variables: Sequence[Variable]) -> list[tuple[Tensor, Variable]]:
+        """The pairs with a gradient, as tensors."""
+        missing = [v for g, v in zip(grads, variables) if g is None]
+        if missing and len(missing) == len(grads):
+            check.fail(
+                self, f"no gradient for any variable, among them `{missing[0].path}`; does the loss depend on them?"
+            )
+        if missing and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{check.who(self)}: no gradient for {', '.join(f'`{v.path}`' for v in missing)}; they stay as they are",
+                stacklevel=5,
+            )
+        return [(v.backend.convert(_value(g), v.dtype), v) for g, v in zip(grads, variables) if g is not None]
+
+    def _masked(self, step: Callable[[], None], when: Tensor | None) -> None:
+        """Run ``step``; with ``when`` keep what it writes only where that is true."""
+        if when is None:
+            return step()
+        with scope.StateScope() as inner:
+            step()
+        for variable, value in inner.writes().items():
+            variable.assign(ops.where(when, value, variable.raw_value))
+
+    def _step(self, pairs: list[tuple[Tensor, Variable]]) -> None:
+        assert self._iterations is not None
+        iterations = self._iterations.raw_value
+        scale = self.loss_scale_factor
+        pairs = [(g, v) for g, v in pairs if not self._overwritten(g, v)]
+        if scale is not None:
+            pairs = [(g / scale, v) for g, v in pairs]
+        every = self.gradient_accumulation_steps
+        done = iterations
+        if every is None:
+            self._update(pairs, done)
+        elif pairs:
+            due = ops.equal((iterations + 1) % every, 0)
+            done = ops.floor_divide(iterations, every)
+            sums = [self._accumulators[self._index[v]] for _, v in pairs]
+            total = [s.raw_value + g for s, (g, _) in zip(sums, pairs)]
+            means = [(g / every, v) for g, (_, v) in zip(total, pairs)]
+            self._masked(functools.partial(self._update, means, done), due)
+            for s, g in zip(sums, total):
+                s.assign(ops.where(due, ops.zeros_like(g), g))
+        if self.use_ema:
+            self._average(done)
+        for _, v in pairs:
+            if v.constraint is not None:
+                v.assign(v.constraint(v.raw_value))
+        self._iterations.assign(iterations + 1)
+
+    def _overwritten(self, g: Tensor, v: Variable) -> bool:
+        """Some variables (scales of quantized layers) take the gradient as their new value."""
+        if v.overwrite_with_gradient:
+            v.assign(g)
+        return v.overwrite_with_gradient
+
+    def _update(self, pairs: list[tuple[Tensor, Variable]], done: Tensor) -> None:
+        """One update of the variables; ``done``: the number of updates made before."""
+        grads, variables = self._clipped([g for g, _ in pairs]), [v for _, v in pairs]
+        rate = self._rate_now()
+        if self._update_fused(grads, variables, rate, done):
+            return
+        t = ops.cast(done, "float32") + 1.0
+        shared = self.advance(t, *(v.raw_value for v in self._shared.values()))
+        for variable, value in zip(self._shared.values(), shared):
+            variable.assign(value)
+        own = type(self).update_step is Optimizer.update_step
+        for g, v in zip(grads, variables):
+            decay = self._decay(v)
+            if own:
+                self._update_one(g, v, rate, t, shared, decay)
+                continue
+            if decay:
+                v.assign(v.raw_value * (1.0 - ops.cast(rate, v.dtype) * decay))
+            self.update_step(g, v, ops.cast(rate, v.dtype))
+
+    def _update_one(
+        self, g: Tensor, v: Variable, rate: Tensor, t: Tensor, shared: Sequence[Tensor], decay: float | None
+    ) -> None:
+        i = self._index[v]
+        slots = [s for kept in self._slots.values() if (s := kept[i]) is not None]
+        # 16 bits hold neither 0.999 ** t nor small steps: such weights are updated in float32 and rounded once.
+        low = v.dtype in ("float16", "bfloat16")
+        kind = "float32" if low else v.dtype
+        w, g, lr, t, *state = (
+            ops.cast(x, kind) for x in (v.raw_value, g, rate, t, *(s.raw_value for s in slots), *shared)
+        )
+        if decay:
+            w = w * (1.0 - lr * decay)
+        for variable, value in zip([v, *slots], self.update(w, g, lr, t, *state)):
+            variable.assign(value)
+
+    def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> None:
+        """Update one variable in place. A custom optimizer may define this in place of ``update``."""
+        t = ops.cast(self.iterations, "float32") + 1.0
+        shared = [v.raw_value for v in self._shared.values()]
+        self._update_one(ops.convert_to_tensor(gradient), variable, learning_rate, t, shared, None)
+
+    def _update_fused(self, grads: list[Tensor], variables: list[Variable], rate: Tensor, done: Tensor) -> bool:
+        """Let the backend's kernel do it; False if there is none for this case."""
+        if not self.fused or not variables or scope.local.scope is not None:
+            return False
+        table, name, hyper = variables[0].backend.fused_updates, self.fused, {n: getattr(self, n) for n in self.hyper}
+        if self.weight_decay:
+            name += "w"
+            hyper["weight_decay"] = self.weight_decay
+            if self._no_decay:
+                return False
+        kernel = table.get(name)
+        if kernel is None:
+            return False
+        index = [self._index[v] for v in variables]
+        slots = {name: [kept[i] for i in index] for name, kept in self._slots.items()}
+        return kernel(variables, grads, slots, learning_rate=rate, iterations=done, **hyper)
+
+    def _rate_now(self) -> Tensor:
+        rate = self.learning_rate
+        return ops.convert_to_tensor(rate.raw_value if isinstance(rate, Variable) else rate, "float32")
+
+    def _clipped(self, grads: list[Tensor]) -> list[Tensor]:
+        if self.clipnorm:
+            return [g * _shrink(ops.sum(ops.square(g)), self.clipnorm) for g in grads]
+        if self.global_clipnorm:
+            squares = [ops.cast(ops.sum(ops.square(g)), "float32") for g in grads]
+            shrink = _shrink(functools.reduce(ops.add, squares), self.global_clipnorm) if grads else 1.0
+            return [g * ops.cast(shrink, ops.dtype(g)) for g in grads]
+        if self.clipvalue:
+            return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
+        return grads
+
+    # -- weight decay and averages -------------------------------------------------------------------------------------
+
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
+        """No weight decay for these variables, and for those in whose name one of the regular expressions is found."""
+        self._excluded = ({id(v) for v in var_list or ()}, list(var_names or ()))
+        self._find_undecayed()
+        scope.python_state.changed()
+
+    def _find_undecayed(self) -> None:
+        ids, patterns = self._excluded
+        self._no_decay = {
+            i for v, i in self._index.items() if id(v) in ids or any(re.search(pattern, v.name) for pattern in patterns)
+        }
+
+    def _decay(self, v: Variable) -> float | None:
+        return None if self._index[v] in self._no_decay else self.decay_of(v)
+
+    def _average(self, done: Tensor) -> None:
+        first = ops.equal(done, 0)
+        for v, average in zip(self._trainable_variables, self._averages):
+            w = v.raw_value
+            mean = average.raw_value * self.ema_momentum + w * (1.0 - self.ema_momentum)
+            average.assign(ops.where(first, w, mean))
+            if self.ema_overwrite_frequency:
+                due = ops.equal((done + 1) % self.ema_overwrite_frequency, 0)
+                v.assign(ops.where(due, average.raw_value, w))
+
+    def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
+        """Put the moving averages in place of the variables, if ``use_ema``."""
+        if self.use_ema:
+            for v in var_list:
+                if v in self._index:
+                    v.assign(self._averages[self._index[v]].raw_value)
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """The loss times ``loss_scale_factor``."""
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    def stateless_apply(
+        self, optimizer_variables: Sequence[Tensor], grads: Sequence[Tensor], trainable_variables: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """New values of the trainable variables and of ``variables``, from these values; nothing is assigned.
+
+        Raises: ValueError if it is not built or a number of values differs.
+        """
+        if not self.built:
+            check.fail(self, "build it before stateless_apply: optimizer.build(model.trainable_variables)")
+        own, weights = self.variables, self._trainable_variables
+        for what, values, kept in (
+            ("optimizer_variables", optimizer_variables, own),
+            ("trainable_variables", trainable_variables, weights),
+        ):
+            if len(values) != len(kept):
+                check.fail(self, f"{what} must hold {len(kept)} values, got {len(values)}")
+        given = zip([*own, *weights], [*optimizer_variables, *trainable_variables])
+        with scope.StateScope({v: v.backend.convert(_value(x), v.dtype) for v, x in given}) as state:
+            self.apply(grads)
+            return [state.read(v) for v in weights], [state.read(v) for v in own]
+
+    # -- for optimizers written against Keras --------------------------------------------------------------------------
+
+    def assign(self, variable: Variable, value: TensorLike) -> None:
+        variable.assign(value)
+
+    def assign_add(self, variable: Variable, value: TensorLike) -> None:
+        variable.assign_add(value)
+
+    def assign_sub(self, variable: Variable, value: TensorLike) -> None:
+        variable.assign_sub(value)
+
+    def _get_variable_index(self, variable: Variable) -> int:
+        return self._index[variable]
+
+    def config_value(self, name: str) -> Any:
+        if name == "learning_rate":
+            rate = self._rate
+            if isinstance(rate, Variable):
+                return float(rate.numpy())
+            return float(np.float32(rate)) if isinstance(rate, float) else configurable.serialize(rate)
+        return super().config_value(name)
+
+    @classmethod
+    def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """An optimizer with these arguments and no state."""
+        rate = config.get("learning_rate")
+        if isinstance(rate, Mapping):
+            config = {**config, "learning_rate": configurable.deserialize(rate, custom_objects)}
+        return super().from_config(config)
+
+
+def _shrink(square: Tensor, limit: float) -> Tensor:
+    """The factor that brings a norm, given squared, down to ``limit``."""
+    return limit / ops.maximum(ops.sqrt(square), limit)
+
+
+def _value(x: Any) -> Any:
+    return x.raw_value if isinstance(x, Variable) else x
+
+
+def _initializer(initializer: Any) -> Any:
+    from nyala import initializers
+
+    return initializers.get(initializer)
+
+
+def _checked_rate(owner: Any, rate: Any) -> Any:
+    """A float, a schedule or a callable."""
+    if isinstance(rate, Mapping):
+        return configurable.deserialize(rate)
+    if isinstance(rate, str) or rate is None or isinstance(rate, bool):
+        check.fail(owner, f"learning_rate must be a number, a LearningRateSchedule or a callable, got {rate!r}")
+    if isinstance(rate, (int, float, np.generic, np.ndarray, Variable)) or not callable(rate):
+        return float(rate)
+    return rate
+
+
+def _parameters(cls: type) -> list[str]:
+    return [n for n, p in inspect.signature(cls.__init__).parameters.items() if n != "self" and p.kind != p.VAR_KEYWORD]
+
+
+def _take_common(cls: type[Optimizer]) -> None:
+    """Spell out the common arguments behind the class's own, for help() and for calls by position."""
+    init = cls.__dict__["__init__"]
+    own = list(inspect.signature(init).parameters.values())
+    common = list(inspect.signature(Optimizer.__init__).parameters.values())
+    cls.hyper = tuple(p.name for p in own if p.name not in {c.name for c in common})
+    if own[-1].kind is not inspect.Parameter.VAR_KEYWORD:
+        return
+    rest = [p for p in common[1:-1] if p.name not in {o.name for o in own}]
+    own, extra = own[:-1], own[-1]
+    names = [p.name for p in rest]
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        n = len(own) - 1
+        init(self, *args[:n], **dict(zip(names, args[n:])), **kwargs)
+
+    __init__.__signature__ = inspect.Signature([*own, *rest, extra])  # type: ignore[attr-defined]
+    cls.__init__ = __init__  # type: ignore[method-assign]
