@@ -85,6 +85,15 @@ def _gamma(shape: Sequence[int], alpha: Any, seed: Tensor, dtype: Any) -> Tensor
     return torch._standard_gamma(alpha.contiguous(), generator).to(to)
 
 
+def _binomial(shape: Sequence[int], counts: Tensor, probabilities: Tensor, seed: Tensor, dtype: Any) -> Tensor:
+    device = default_device()
+    counts, probabilities = (v.to(torch.float32).expand(tuple(shape)) for v in (counts, probabilities))
+    generator = _generator(seed, device)
+    if generator is None:
+        return torch.empty(tuple(shape), dtype=native_dtype(dtype), device=device)
+    return torch.binomial(counts, probabilities, generator).to(native_dtype(dtype))
+
+
 def _shuffle(x: Tensor, axis: int, seed: Tensor) -> Tensor:
     order = torch.randperm(x.shape[axis], generator=_generator(seed, x.device), device=x.device)
     return x.index_select(axis, order)
@@ -99,5 +108,5 @@ def _categorical(logits: Tensor, num_samples: int, seed: Tensor, dtype: Any) -> 
 
 natives: dict[str, Callable[..., Any]] = {
     "_uniform": _uniform, "_normal": _normal, "_truncated_normal": _truncated_normal, "_randint": _randint,
-    "_gamma": _gamma, "_shuffle": _shuffle, "_categorical": _categorical,
+    "_gamma": _gamma, "_binomial": _binomial, "_shuffle": _shuffle, "_categorical": _categorical,
 }  # fmt: skip
