@@ -132,7 +132,7 @@ def conv(
     """Cross-correlation of ``inputs`` with ``kernel`` over the spatial axes; groups follow from the shapes.
 
     Shapes: inputs (batch, *spatial, c), kernel (*window, c / groups, filters) -> (batch, *spatial', filters), where
-    spatial' is ceil(spatial / strides) for "same", ceil((spatial - dilation_rate * (window - 1)) / strides) for "valid".
+    spatial' is ceil(spatial / strides) for "same", of spatial - dilation_rate * (window - 1) for "valid".
 
     Raises: ValueError when ranks or channels do not fit, or strides and dilation_rate are both above 1.
     """

@@ -9,7 +9,7 @@ from nyala.base import check, config
 from nyala.ops._op import op
 from nyala.ops.nn import _wide
 
-__all__ = ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
+__all__ = ["binary_crossentropy", "categorical_crossentropy", "ctc_loss", "sparse_categorical_crossentropy"]
 
 
 def _inside(p: Tensor) -> Tensor:
@@ -104,3 +104,59 @@ def label_indices(target: Tensor, output: Tensor, axis: int) -> tuple[Tensor, in
             "One-hot targets are for categorical_crossentropy",
         )
     return ops.cast(target, "int32"), axis
+
+
+_IMPOSSIBLE = -1e30
+"""A log probability of nothing that, unlike -inf, has gradients without NaN."""
+
+
+@op
+def ctc_loss(
+    target: TensorLike,
+    output: TensorLike,
+    target_length: TensorLike,
+    output_length: TensorLike,
+    mask_index: int = 0,
+) -> Tensor:
+    """-log of the probability that ``output`` spells ``target``, repeats merged and blanks dropped
+    (https://doi.org/10.1145/1143844.1143891).
+
+    Args: mask_index: the class that is the blank.
+
+    Shapes: target (batch, n) ints, output (batch, time, classes) logits, lengths (batch,) -> (batch,).
+    """
+    if len(target.shape) != 2 or len(output.shape) != 3:
+        check.fail(
+            "ctc_loss",
+            "target must be (batch, n) and output (batch, time, classes), got "
+            f"{tuple(target.shape)} and {tuple(output.shape)}",
+        )
+    dtype = ops.dtype(output)
+    target, target_length, output_length = (ops.cast(x, "int32") for x in (target, target_length, output_length))
+    logs = ops.log_softmax(_wide(ops.cast(output, dtypes.result_type(dtype, float))), -1)
+    # States: a blank before, between and after the labels.
+    blank = ops.full_like(target, mask_index)
+    states = ops.reshape(ops.stack([blank, target], 2), (-1, 2 * target.shape[1]))
+    states = ops.concatenate([states, blank[:, :1]], 1)
+    n = states.shape[1]
+    # A label may follow another one without the blank between, unless they are the same.
+    skips = ops.logical_and(ops.not_equal(states[:, 2:], mask_index), ops.not_equal(states[:, 2:], states[:, :-2]))
+    skips = ops.pad(skips, [(0, 0), (2, 0)])
+    emitted = ops.take_along_axis(logs, ops.expand_dims(states, 1), 2)
+    emitted = ops.transpose(emitted, (1, 0, 2))
+
+    def step(alpha: Tensor, now: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        t, log_p = now
+        one = ops.pad(alpha[:, :-1], [(0, 0), (1, 0)], constant_values=_IMPOSSIBLE)
+        two = ops.pad(alpha[:, :-2], [(0, 0), (2, 0)], constant_values=_IMPOSSIBLE)
+        paths = ops.stack([alpha, one, ops.where(skips, two, _IMPOSSIBLE)])
+        following = ops.logsumexp(paths, 0) + log_p
+        return ops.where(ops.expand_dims(ops.less(t, output_length), 1), following, alpha), t
+
+    start = ops.where(ops.less(ops.arange(n), 2), emitted[0], _IMPOSSIBLE)
+    alpha, _ = ops.scan(step, start, (ops.arange(1, emitted.shape[0]), emitted[1:]))
+    last = ops.expand_dims(2 * target_length, 1)
+    ends = ops.take_along_axis(alpha, ops.concatenate([last, ops.maximum(last - 1, 0)], 1), 1)
+    # Without labels there is one last state, not two.
+    ends = ops.where(ops.concatenate([last >= 0, last > 0], 1), ends, _IMPOSSIBLE)
+    return ops.cast(-ops.logsumexp(ends, 1), ops.dtype(logs) if not dtypes.is_float(dtype) else dtype)

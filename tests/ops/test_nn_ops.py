@@ -200,7 +200,21 @@ CROSSENTROPIES = [
     case("sparse_categorical_crossentropy", np.array([[0, 3]], "int32"), positive(1, 4, 2), axis=1, _dtypes=()),
 ]
 
-CASES = [*ACTIVATIONS, *ENCODINGS, *NORMALIZATION, *ATTENTION, *WINDOWS_OVER_IMAGES, *CROSSENTROPIES]
+LENGTHS = np.array([3, 1], "int32"), np.array([6, 4], "int32")
+CTC = [
+    case("ctc_loss", np.array([[1, 1, 2], [2, 0, 0]], "int32"), normal(2, 6, 4), *LENGTHS, _dtypes=(), _tol=1e-4),
+    case(
+        "ctc_loss",
+        np.array([[0, 1, 2], [2, 1, 1]], "int32"),
+        normal(2, 6, 4),
+        *LENGTHS,
+        mask_index=3,
+        _dtypes=(),
+        _tol=1e-4,
+    ),
+]
+
+CASES = [*ACTIVATIONS, *ENCODINGS, *NORMALIZATION, *ATTENTION, *WINDOWS_OVER_IMAGES, *CROSSENTROPIES, *CTC]
 
 
 @pytest.mark.parametrize(("row", "aspect"), rows(CASES))
