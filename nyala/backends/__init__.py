@@ -28,6 +28,9 @@ _lock = threading.RLock()
 backend_of_type: dict[type, Backend] = {}
 """From the type of a tensor to its backend; filled as backends load and as new tensor types are met."""
 
+floating: set[object] = set()
+"""The dtype objects of all loaded backends that are floating point."""
+
 
 class _Local(threading.local):
     backend: Backend | None = None
@@ -53,6 +56,7 @@ def get(name: str | Backend) -> Backend:
             backend = importlib.import_module(f"nyala.backends.{name}").Backend()
             for kind in backend.tensor_types:
                 backend_of_type[kind] = backend
+            floating.update(backend.floating)
             _loaded[name] = backend
     return _loaded[name]
 

@@ -80,6 +80,10 @@ class BackendBase:
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         raise NotImplementedError
 
+    def rescue(self, fn: Callable[..., Any], args: Any, kwargs: Any, error: RuntimeError) -> Any:
+        """Another way to do ``fn(*args, **kwargs)``, which raised ``error``; raises ``error`` when there is none."""
+        raise error
+
     def is_tracing(self) -> bool:
         """Whether the running code is being traced (its tensors have no values)."""
         raise NotImplementedError

@@ -34,6 +34,7 @@ REGISTRY: dict[str, Callable[..., Any]] = {}
 
 _SCALARS = frozenset({int, float, bool})
 _type_to_backend = backends.backend_of_type
+_floating = backends.floating
 
 
 def _docstring_only() -> None:
@@ -43,7 +44,7 @@ def _docstring_only() -> None:
 class _Spec:
     """What the decorator knows of an op."""
 
-    __slots__ = ("name", "body", "rule", "names", "tensors", "nested", "required", "has_body", "impls", "call")
+    __slots__ = ("name", "body", "rule", "names", "tensors", "tensors_end", "nested", "required", "has_body", "impls", "fast", "call")
 
     def __init__(self, body: Callable[..., Any], rule: str, name: str | None):
         code = body.__code__
@@ -53,10 +54,12 @@ class _Spec:
         self.names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         kinds = {n: str(a) for n, a in body.__annotations__.items() if n != "return"}
         self.tensors = tuple(i for i, n in enumerate(self.names) if "TensorLike" in kinds.get(n, ""))
+        self.tensors_end = max((i + 1 for i in self.tensors if i < code.co_argcount), default=0)
         self.nested = frozenset(i for i in self.tensors if "Sequence[TensorLike" in kinds[self.names[i]] or "Nest" in kinds[self.names[i]])
         self.required = code.co_argcount - len(body.__defaults__ or ())
         self.has_body = code.co_code != _docstring_only.__code__.co_code
         self.impls: dict[Any, Callable[..., Any]] = {}
+        self.fast: dict[type, Callable[..., Any]] = {}
 
     def impl(self, backend: Any) -> Callable[..., Any]:
         """What runs on ``backend``: its native, else the body inside the backend's scope."""
@@ -99,7 +102,12 @@ def op(rule: Any = "keep", *, name: str | None = None) -> Any:
 
 def _make(body: Callable[..., Any], rule: str, name: str | None) -> Callable[..., Any]:
     spec = _Spec(body, rule, name)
-    call = _fast_binary(spec) if spec.tensors == (0, 1) and spec.required == 2 and not spec.nested else _fast_first(spec)
+    if spec.tensors == (0, 1) and spec.required == 2 and not spec.nested:
+        call = _fast_binary(spec)
+    elif spec.tensors[:1] == (0,) and not spec.nested:
+        call = _fast_first(spec)
+    else:
+        call = _slow(spec)
     functools.update_wrapper(call, body)
     call.spec = spec  # type: ignore[attr-defined]
     spec.call = call
@@ -107,52 +115,76 @@ def _make(body: Callable[..., Any], rule: str, name: str | None) -> Callable[...
     return call
 
 
+# The fast paths cost a look-up of the tensor's type in ``spec.fast``; whatever is unusual goes to ``_general``, which
+# fills it. Their parameters are positional only, because making ``*args`` of them costs more than the look-up.
+
+_MISSING: Any = object()
+
+
+def _slow(spec: _Spec) -> Callable[..., Any]:
+    return lambda *args, **kwargs: _general(spec, args, kwargs)
+
+
 def _fast_first(spec: _Spec) -> Callable[..., Any]:
     """When the first argument is the only tensor and has a fitting dtype, the native is one dict look-up away."""
-    impls = spec.impls
-    only_first = spec.tensors[:1] == (0,) and not spec.nested
+    fast = spec.fast
     others = spec.tensors[1:]
     other_names = frozenset(spec.names[i] for i in others)
     to_float = spec.rule == "float"
-    first_other = others[0] if others else 1_000
+    rest_limit = others[0] if others else 1_000
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if only_first and args and len(args) <= first_other and (not kwargs or other_names.isdisjoint(kwargs)):
-            x = args[0]
-            backend = _type_to_backend.get(type(x))
-            if backend is not None and (not to_float or x.dtype in backend.floating):
-                impl = impls.get(backend)
-                if impl is not None:
-                    return impl(*args, **kwargs)
-        return _general(spec, args, kwargs)
+    def call(x: Any = _MISSING, /, *rest: Any, **kwargs: Any) -> Any:
+        if type(x) is Variable:
+            x = x.value
+        impl = fast.get(type(x))
+        if (
+            impl is not None
+            and (not to_float or x.dtype in _floating)
+            and (not others or (len(rest) < rest_limit and other_names.isdisjoint(kwargs)))
+        ):
+            try:
+                return impl(x, *rest, **kwargs)
+            except RuntimeError as error:
+                return _again(impl, (x, *rest), kwargs, error)
+        return _general(spec, rest if x is _MISSING else (x, *rest), kwargs)
 
     return call
 
 
 def _fast_binary(spec: _Spec) -> Callable[..., Any]:
     """Two tensors of one type and dtype, or a float tensor and a Python number, go straight to the native."""
-    impls = spec.impls
+    fast = spec.fast
     keep = spec.rule == "keep"
     to_float = spec.rule == "float"
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if len(args) >= 2:
-            x, y = args[0], args[1]
+    def call(x: Any = _MISSING, y: Any = _MISSING, /, *rest: Any, **kwargs: Any) -> Any:
+        if type(y) is Variable:
+            y = y.value
+        kind = type(x)
+        if kind is Variable:
+            x = x.value
             kind = type(x)
-            backend = _type_to_backend.get(kind)
-            if backend is not None:
-                other = type(y)
-                if other is kind or _type_to_backend.get(other) is backend:
-                    fits = keep or (x.dtype == y.dtype and (not to_float or x.dtype in backend.floating))
-                else:
-                    fits = not keep and other in _SCALARS and x.dtype in backend.floating
-                if fits:
-                    impl = impls.get(backend)
-                    if impl is not None:
-                        return impl(*args, **kwargs)
-        return _general(spec, args, kwargs)
+        impl = fast.get(kind)
+        if impl is not None:
+            other = type(y)
+            if other is kind or fast.get(other) is impl:
+                fits = keep or (x.dtype is y.dtype and (not to_float or x.dtype in _floating))
+            else:
+                fits = not keep and other in _SCALARS and x.dtype in _floating
+            if fits:
+                try:
+                    return impl(x, y, *rest, **kwargs)
+                except RuntimeError as error:
+                    return _again(impl, (x, y, *rest), kwargs, error)
+        return _general(spec, tuple(a for a in (x, y) if a is not _MISSING) + rest, kwargs)
 
     return call
+
+
+def _again(impl: Callable[..., Any], args: Any, kwargs: Any, error: RuntimeError) -> Any:
+    """What a backend can still do for a native that raised; without a rescue the error itself."""
+    backend = backends.of(args[0]) or backends.current()
+    return backend.rescue(impl, args, kwargs, error)
 
 
 def _symbolic(x: Any) -> bool:
@@ -174,6 +206,11 @@ def _general(spec: _Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return record(spec.call, args, kwargs)
 
     bound: list[Any] = list(args)
+    if kwargs and len(bound) < spec.tensors_end:
+        # Natives know their tensors by place.
+        kwargs = dict(kwargs)
+        while len(bound) < spec.tensors_end and spec.names[len(bound)] in kwargs:
+            bound.append(kwargs.pop(spec.names[len(bound)]))
     tensors: list[Any] = []
     for i in spec.tensors:
         if i < len(bound):
@@ -209,7 +246,14 @@ def _general(spec: _Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             bound[i] = all_of(bound[i], i in spec.nested)
         elif spec.names[i] in kwargs:
             kwargs = {**kwargs, spec.names[i]: all_of(kwargs[spec.names[i]], i in spec.nested)}
-    return spec.impl(backend)(*bound, **kwargs)
+    impl = spec.impl(backend)
+    for x in tensors:
+        if _type_to_backend.get(type(x)) is backend:
+            spec.fast[type(x)] = impl
+    try:
+        return impl(*bound, **kwargs)
+    except RuntimeError as error:
+        return backend.rescue(impl, bound, kwargs, error)
 
 
 def _collect(x: Any, nested: bool, into: list[Any]) -> None:

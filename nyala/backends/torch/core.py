@@ -94,7 +94,6 @@ class Backend(BackendBase):
     natives = natives
     fused_updates = fused.updates
     floating = frozenset(d for d in NAMES if d.is_floating_point)
-    may_rescue = (RuntimeError,)
 
     # -- tensors -----------------------------------------------------------------------------------------------------
 
@@ -156,7 +155,7 @@ class Backend(BackendBase):
         if default_device().type == "cuda":
             torch.cuda.synchronize()
 
-    def rescue(self, fn: Callable[..., Any], args: Any, kwargs: Any, error: Exception) -> Any:
+    def rescue(self, fn: Callable[..., Any], args: Any, kwargs: Any, error: RuntimeError) -> Any:
         found = rescued(fn, args, kwargs)
         if found is None:
             raise error
@@ -275,6 +274,9 @@ class Backend(BackendBase):
         if what in _TORCH_ATTRIBUTES:
             return getattr(variable.value, what)
         raise AttributeError(f"a variable has no attribute {what!r}")
+
+    def set_seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
 
     next_seed = staticmethod(next_seed)  # type: ignore[assignment]
 
