@@ -6,6 +6,6 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from nyala.backends.tensorflow.core import Backend  # noqa: E402
+from nyala.backends.tensorflow.core import Backend
 
 __all__ = ["Backend"]

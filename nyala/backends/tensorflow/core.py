@@ -42,7 +42,7 @@ class Backend(BackendBase):
     floating = frozenset(tf.as_dtype(d) for d in dtypes.FLOATS)
 
     def __init__(self) -> None:
-        # TF asks `isinstance(v, tf.Variable)` before it watches one; ours has what such a variable needs (foreign_protocol).
+        # TF watches what is a tf.Variable; ours has what it asks of one (see foreign_protocol).
         tf.Variable.register(Variable)
         _Recorder().register()
 
@@ -68,9 +68,13 @@ class Backend(BackendBase):
         if isinstance(x, (tf.Variable, tf.IndexedSlices)):
             return self.convert(tf.convert_to_tensor(x), dtype)
         if isinstance(x, _NOT_DENSE):
-            raise TypeError(f"a {kind.__name__} was given where a dense tensor is needed; use `.to_tensor()` or `tf.sparse.to_dense`")
+            raise TypeError(
+                f"a {kind.__name__} was given where a dense tensor is needed; use .to_tensor() or tf.sparse.to_dense"
+            )
         if isinstance(x, (list, tuple)):
-            if any(not isinstance(v, (int, float, complex, str, bytes, np.generic, np.ndarray)) for v in tree.flatten(x)):
+            if any(
+                not isinstance(v, (int, float, complex, str, bytes, np.generic, np.ndarray)) for v in tree.flatten(x)
+            ):
                 parts = [self.convert(v, dtype) for v in x]
                 if dtype is None and len({p.dtype for p in parts}) > 1:
                     common = dtypes.result_type(*(p.dtype.name for p in parts))
@@ -221,6 +225,9 @@ class Backend(BackendBase):
 
     # -- random numbers ----------------------------------------------------------------------------------------------
 
+    def set_seed(self, seed: int) -> None:
+        tf.random.set_seed(seed)
+
     def next_seed(self, state: Variable) -> Tensor:
         seed = state.raw_value
         # TF has no uint32 addition on every device; the bits of int32 wrap alike.
@@ -243,8 +250,8 @@ def _spec_of(x: Any) -> Any:
         return x
     if x.shape.rank is None or None in x.shape:
         raise ValueError(
-            f"the shape {x.shape} of the result of `{x.op.type}` depends on values, which are not known while a model is "
-            "being built; give the op a static size (for example `size=` or `num_segments=`)"
+            f"the shape {x.shape} of the result of `{x.op.type}` depends on values, which are not known while a model "
+            "is being built; give the op a static size (for example `size=` or `num_segments=`)"
         )
     return TensorSpec(tuple(x.shape), x.dtype.name)
 

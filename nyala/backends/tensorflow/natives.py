@@ -1,10 +1,11 @@
-"""What each op is on TensorFlow: a table, and adapters where TF's own function differs in arguments, dtypes or rules."""
+"""What each op is on TensorFlow: a table, and adapters where TF's function differs in arguments, dtypes or rules."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from nyala.base import config, tree
 Native = Callable[..., Any]
 
 
-# -- dtypes --------------------------------------------------------------------------------------------------------------
+# -- dtypes ------------------------------------------------------------------------------------------------------------
 
 
 def to_dtype(x: Tensor, dtype: Any) -> Tensor:
@@ -27,7 +28,9 @@ def to_dtype(x: Tensor, dtype: Any) -> Tensor:
     if source == target:
         return x
     if source == tf.string:
-        number = tf.strings.to_number(x, target if target in (tf.float32, tf.float64, tf.int32, tf.int64) else tf.float64)
+        number = tf.strings.to_number(
+            x, target if target in (tf.float32, tf.float64, tf.int32, tf.int64) else tf.float64
+        )
         return to_dtype(number, target)
     if target == tf.string:
         return tf.strings.as_string(x)
@@ -73,7 +76,7 @@ def via(fn: Native, *narrow: str, n: int = 1) -> Native:
     return run
 
 
-# -- shapes --------------------------------------------------------------------------------------------------------------
+# -- shapes ------------------------------------------------------------------------------------------------------------
 
 
 def dims(x: Tensor) -> list[Any]:
@@ -109,7 +112,7 @@ def _front(x: Tensor, axes: list[int]) -> tuple[Tensor, list[int]]:
     return tf.transpose(x, perm), [perm.index(i) for i in range(len(perm))]
 
 
-# -- elementwise ---------------------------------------------------------------------------------------------------------
+# -- elementwise -------------------------------------------------------------------------------------------------------
 
 
 def _logical(fn: Native) -> Native:
@@ -150,10 +153,6 @@ def _clip(x: Tensor, x_min: Any, x_max: Any) -> Tensor:
     return x if x_max is None else minimum(x, x_max if isinstance(x_max, tf.Tensor) else tf.constant(x_max, x.dtype))
 
 
-def _power(x1: Tensor, x2: Any) -> Tensor:
-    return tf.pow(x1, x2)
-
-
 def _sign_bit(x: Tensor) -> Tensor:
     if x.dtype.is_unsigned or x.dtype == tf.bool:
         return tf.zeros_like(x, tf.bool)
@@ -175,8 +174,22 @@ def _nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf
     return tf.where(x == float("-inf"), zero + tf.constant(low if neginf is None else neginf, x.dtype), x)
 
 
-def _floor_divide(x1: Tensor, x2: Any) -> Tensor:
-    return tf.math.floordiv(x1, x2)
+def _logaddexp(x1: Tensor, x2: Any) -> Tensor:
+    larger = tf.maximum(x1, x2)
+    # Equal infinities have no difference.
+    gap = tf.where(tf.math.is_inf(larger) & tf.equal(x1, x2), tf.zeros_like(larger), -tf.abs(x1 - x2))
+    return larger + tf.math.log1p(tf.exp(gap))
+
+
+def _view(x: Tensor, dtype: DType = None) -> Tensor:
+    target = tf.as_dtype(_name(dtype, x.dtype.name))
+    old, new = x.dtype.size, target.size
+    if old == new:
+        return tf.bitcast(x, target)
+    if old > new:
+        parts = tf.bitcast(x, target)
+        return tf.reshape(parts, (*dims(parts)[:-2], _product(dims(parts)[-2:])))
+    return tf.bitcast(tf.reshape(x, (*dims(x)[:-1], -1, new // old)), target)
 
 
 def _shift(fn: Native) -> Native:
@@ -187,18 +200,11 @@ maximum = via(_on_bool(tf.maximum, tf.logical_or), "uint32", n=2)
 minimum = via(_on_bool(tf.minimum, tf.logical_and), "uint32", n=2)
 
 
-def _where(condition: Tensor, x1: Any = None, x2: Any = None) -> Any:
-    condition = tf.cast(condition, tf.bool)
-    if x1 is None and x2 is None:
-        return _nonzero(condition)
-    return tf.where(condition, x1, x2)
-
-
 def _nonzero(x: Tensor) -> tuple[Tensor, ...]:
     return tuple(tf.cast(i, tf.int32) for i in tf.unstack(tf.where(tf.cast(x, tf.bool)), len(x.shape), axis=-1))
 
 
-# -- reductions ----------------------------------------------------------------------------------------------------------
+# -- reductions --------------------------------------------------------------------------------------------------------
 
 
 def _sum_dtype(x: Tensor) -> Tensor:
@@ -234,7 +240,11 @@ def _arg(fn: Native, sign: int) -> Native:
     def run(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
         rank = len(x.shape)
         flat = _flat(x) if axis is None else x
-        flat = tf.cast(flat, _WIDER.get(x.dtype.name, x.dtype.name)) if x.dtype.name in ("bool", "uint32", "uint64") else flat
+        flat = (
+            tf.cast(flat, _WIDER.get(x.dtype.name, x.dtype.name))
+            if x.dtype.name in ("bool", "uint32", "uint64")
+            else flat
+        )
         if flat.dtype.is_floating:
             # The first NaN wins, as in NumPy.
             flat = tf.where(tf.math.is_nan(flat), tf.constant(sign * math.inf, flat.dtype), flat)
@@ -265,14 +275,6 @@ def _cumulative(fn: Native) -> Native:
         return fn(_flat(x), 0) if axis is None else fn(x, axis)
 
     return run
-
-
-def _count_nonzero(x: Tensor, axis: Axis = None) -> Tensor:
-    return tf.math.count_nonzero(tf.cast(x, tf.bool), axis, dtype=tf.int32)
-
-
-def _median(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return _quantile(x, 0.5, axis, "linear", keepdims)
 
 
 def _quantile(x: Tensor, q: Any, axis: Axis = None, method: str = "linear", keepdims: bool = False) -> Tensor:
@@ -310,15 +312,13 @@ def _quantile(x: Tensor, q: Any, axis: Axis = None, method: str = "linear", keep
     return out
 
 
-def _percentile(x: Tensor, q: Any, axis: Axis = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    return _quantile(x, tf.cast(q, _float(x).dtype) / 100, axis, method, keepdims)
+# -- shape and index ---------------------------------------------------------------------------------------------------
 
 
-# -- shape and index -----------------------------------------------------------------------------------------------------
-
-
-def _transpose(x: Tensor, axes: Any = None) -> Tensor:
-    return tf.transpose(x, axes)
+def _reshape(x: Tensor, newshape: Any) -> Tensor:
+    if isinstance(newshape, (list, tuple)):
+        newshape = [-1 if n is None else n for n in newshape]
+    return tf.reshape(x, (newshape,) if isinstance(newshape, int) else newshape)
 
 
 def _squeeze(x: Tensor, axis: Axis = None) -> Tensor:
@@ -348,18 +348,14 @@ def _moveaxis(x: Tensor, source: Any, destination: Any) -> Tensor:
     return tf.transpose(x, perm)
 
 
-def _swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
-    perm = list(range(len(x.shape)))
-    perm[axis1], perm[axis2] = perm[axis2], perm[axis1]
-    return tf.transpose(x, perm)
-
-
 def _split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     size = x.shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
         sections = int(indices_or_sections)
         if size is not None and size % sections:
-            raise ValueError(f"split: axis {axis} of shape {tuple(x.shape)} does not divide into {sections} equal parts")
+            raise ValueError(
+                f"split: axis {axis} of shape {tuple(x.shape)} does not divide into {sections} equal parts"
+            )
         return tf.split(x, sections, axis)
     total = dims(x)[axis]
     if all(isinstance(i, (int, np.integer)) for i in indices_or_sections) and isinstance(total, int):
@@ -368,7 +364,7 @@ def _split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
         places = list(indices_or_sections)
     edges = [0, *places, total]
     key = [slice(None)] * (axis % len(x.shape))
-    return [x[tuple([*key, slice(a, b)])] for a, b in zip(edges, edges[1:])]
+    return [x[(*key, slice(a, b))] for a, b in pairwise(edges)]
 
 
 def _repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
@@ -397,24 +393,16 @@ def _flip(x: Tensor, axis: Axis = None) -> Tensor:
 
 def _pad(x: Tensor, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Tensor:
     widths = _pad_widths(pad_width, len(x.shape))
+    if x.dtype == tf.bool:
+        filled = None if constant_values is None else int(constant_values)
+        return tf.cast(_pad(tf.cast(x, tf.uint8), widths, mode, filled), tf.bool)
     if mode == "constant":
-        value = tf.cast(0 if constant_values is None else constant_values, x.dtype)
-        if x.dtype == tf.bool:
-            return tf.cast(tf.pad(tf.cast(x, tf.uint8), widths, constant_values=tf.cast(value, tf.uint8)), tf.bool)
-        return tf.pad(x, widths, constant_values=value)
+        return tf.pad(x, widths, constant_values=tf.cast(0 if constant_values is None else constant_values, x.dtype))
     if constant_values is not None:
         raise ValueError(f"pad: constant_values is for mode 'constant', got mode {mode!r}")
-    modes = {"edge": 0, "reflect": 0, "symmetric": 0, "wrap": 0, "empty": 0, "minimum": 0, "maximum": 0, "mean": 0}
-    if mode in ("reflect", "symmetric") and all(
-        n is not None and max(w) <= n - (mode == "reflect") for w, n in zip(widths, x.shape) if isinstance(w[0], int)
-    ):
-        return tf.pad(x, widths, mode)
-    if mode not in modes:
-        raise ValueError(f"pad: mode must be one of constant, {', '.join(modes)}, got {mode!r}")
-    for axis, (low, high) in enumerate(widths):
-        if low or high:
-            x = _pad_axis(x, axis, low, high, mode)
-    return x
+    if mode not in ("reflect", "symmetric"):
+        raise ValueError(f"pad: mode must be 'constant', 'reflect' or 'symmetric', got {mode!r}")
+    return tf.pad(x, widths, mode)
 
 
 def _pad_widths(pad_width: Any, rank: int) -> list[Any]:
@@ -426,26 +414,6 @@ def _pad_widths(pad_width: Any, rank: int) -> list[Any]:
     if len(widths) == 2 and all(isinstance(w, int) for w in pad_width):
         widths = [tuple(pad_width)]
     return widths * rank if len(widths) == 1 else widths
-
-
-def _pad_axis(x: Tensor, axis: int, low: int, high: int, mode: str) -> Tensor:
-    if mode in ("minimum", "maximum", "mean"):
-        fn = {"minimum": tf.reduce_min, "maximum": tf.reduce_max, "mean": tf.reduce_mean}[mode]
-        edge = fn(x, axis, True)
-        return tf.concat([tf.repeat(edge, low, axis), x, tf.repeat(edge, high, axis)], axis)
-    if mode == "empty":
-        return tf.pad(x, [(low, high) if i == axis else (0, 0) for i in range(len(x.shape))])
-    n = dims(x)[axis]
-    place = tf.range(-low, n + high)
-    if mode == "edge":
-        place = tf.clip_by_value(place, 0, n - 1)
-    elif mode == "wrap":
-        place = tf.math.floormod(place, n)
-    else:
-        period = tf.maximum(2 * n - 2, 1) if mode == "reflect" else 2 * n
-        place = tf.math.floormod(place, period)
-        place = tf.minimum(place, (period if mode == "reflect" else period - 1) - place)
-    return tf.gather(x, place, axis=axis)
 
 
 def _take(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
@@ -489,7 +457,12 @@ def _getitem(x: Tensor, key: Any) -> Tensor:
 
 def _plain_index(k: Any) -> Any:
     if isinstance(k, slice):
-        return slice(*(v if v is None or isinstance(v, (int, tf.Tensor)) else tf.convert_to_tensor(v) for v in (k.start, k.stop, k.step)))
+        return slice(
+            *(
+                v if v is None or isinstance(v, (int, tf.Tensor)) else tf.convert_to_tensor(v)
+                for v in (k.start, k.stop, k.step)
+            )
+        )
     if k is None or k is Ellipsis or type(k) is int:
         return k
     if isinstance(k, (bool, np.bool_)):
@@ -506,14 +479,16 @@ def _is_array(k: Any) -> bool:
 
 def _fancy(x: Tensor, keys: list[Any]) -> Tensor:
     """NumPy's indexing by arrays: they are broadcast together and replace their axes, in front unless all adjacent."""
-    used = sum(len(k.shape) if _is_array(k) and k.dtype == tf.bool else 1 for k in keys if k is not None and k is not Ellipsis)
+    used = sum(
+        len(k.shape) if _is_array(k) and k.dtype == tf.bool else 1 for k in keys if k is not None and k is not Ellipsis
+    )
     at = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
     keys = [*keys[:at], *[slice(None)] * (len(x.shape) - used), *keys[at + 1 :]]
     basic: list[Any] = []
     arrays: list[tuple[int, Any]] = []
     out_axis = 0
     for k in keys:
-        if isinstance(k, tf.Tensor) or isinstance(k, int):
+        if isinstance(k, (tf.Tensor, int)):
             found = tf.unstack(tf.where(k), len(k.shape), axis=-1) if _is_array(k) and k.dtype == tf.bool else [k]
             for index in found:
                 basic.append(slice(None))
@@ -561,9 +536,17 @@ def _slice_update(inputs: Tensor, start_indices: Any, updates: Tensor) -> Tensor
     sizes, wanted = dims(inputs), dims(updates)
     start = [_clamp_start(tf.cast(s, tf.int32), k, n) for s, k, n in zip(_scalars(start_indices), wanted, sizes)]
     stop = [s + k for s, k in zip(start, wanted)]
-    out = tf.raw_ops.TensorStridedSliceUpdate(
-        input=inputs, begin=tf.stack(start), end=tf.stack(stop), strides=[1] * len(start), value=to_dtype(updates, inputs.dtype)
-    ) if start else to_dtype(updates, inputs.dtype)
+    out = (
+        tf.raw_ops.TensorStridedSliceUpdate(
+            input=inputs,
+            begin=tf.stack(start),
+            end=tf.stack(stop),
+            strides=[1] * len(start),
+            value=to_dtype(updates, inputs.dtype),
+        )
+        if start
+        else to_dtype(updates, inputs.dtype)
+    )
     return tf.ensure_shape(out, inputs.shape)
 
 
@@ -611,7 +594,14 @@ def _argsort(x: Tensor, axis: int | None = -1) -> Tensor:
 def _sort(x: Tensor, axis: int | None = -1) -> Tensor:
     if axis is None:
         x, axis = _flat(x), -1
-    wide = {"bool": tf.int32, "uint8": tf.int32, "uint16": tf.int32, "int8": tf.int32, "int16": tf.int32, "uint32": tf.int64}
+    wide = {
+        "bool": tf.int32,
+        "uint8": tf.int32,
+        "uint16": tf.int32,
+        "int8": tf.int32,
+        "int16": tf.int32,
+        "uint32": tf.int64,
+    }
     return tf.cast(tf.sort(tf.cast(x, wide.get(x.dtype.name, x.dtype)), axis), x.dtype)
 
 
@@ -698,35 +688,12 @@ def _arange(start: Any, stop: Any = None, step: Any = None, dtype: DType = None)
         kinds = [v.dtype.name if hasattr(v, "dtype") else type(v) for v in (start, stop, step)]
         dtype = dtypes.result_type(*kinds)
     name = _name(dtype)
-    compute = name if name in ("int32", "int64", "float32", "float64") else "int64" if name in dtypes.INTS else "float32"
+    compute = (
+        name if name in ("int32", "int64", "float32", "float64") else "int64" if name in dtypes.INTS else "float32"
+    )
     if name == "bool":
         compute = "int32"
     return to_dtype(tf.range(*(to_dtype(tf.convert_to_tensor(v), compute) for v in (start, stop, step))), name)
-
-
-def _linspace(
-    start: Tensor, stop: Tensor, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: DType = None, axis: int = 0
-) -> Any:
-    compute = dtypes.result_type(start.dtype.name, stop.dtype.name, float)
-    out_dtype = _name(dtype, compute)
-    start, stop = to_dtype(start, compute), to_dtype(stop, compute)
-    parts = num - 1 if endpoint else num
-    step = (stop - start) / max(parts, 1)
-    shape = tf.broadcast_dynamic_shape(tf.shape(start), tf.shape(stop))
-    rank = len(tf.broadcast_static_shape(start.shape, stop.shape))
-    place = tf.reshape(tf.cast(tf.range(num), compute), (num, *(1,) * rank))
-    out = tf.broadcast_to(start, shape) + place * tf.broadcast_to(step, shape)
-    if endpoint and num > 1:
-        # The last value is exact.
-        out = tf.concat([out[:-1], tf.broadcast_to(stop, shape)[None]], 0)
-    out = _moveaxis(out, 0, axis) if axis else out
-    out = to_dtype(tf.floor(out) if out_dtype in dtypes.INTS else out, out_dtype)
-    return (out, step if parts > 0 else tf.fill(shape, tf.constant(math.nan, compute))) if retstep else out
-
-
-def _full(shape: Any, fill_value: Any, dtype: DType = None) -> Tensor:
-    value = tf.convert_to_tensor(fill_value)
-    return tf.broadcast_to(to_dtype(value, _name(dtype)), shape if not isinstance(shape, int) else (shape,))
 
 
 def _full_like(x: Tensor, fill_value: Any, dtype: DType = None) -> Tensor:
@@ -741,30 +708,12 @@ def _filled(fn: Native) -> Native:
     return lambda shape, dtype=None: fn(shape, dtype=_name(dtype))
 
 
-def _eye(N: int, M: int | None = None, k: int = 0, dtype: DType = None) -> Tensor:
-    return _tri_like(N, M, lambda row, column: column - row == k, dtype)
-
-
-def _tri(N: int, M: int | None = None, k: int = 0, dtype: DType = None) -> Tensor:
-    return _tri_like(N, M, lambda row, column: column - row <= k, dtype)
-
-
-def _tri_like(n: int, m: int | None, keep: Native, dtype: DType) -> Tensor:
-    return tf.cast(keep(tf.range(n)[:, None], tf.range(n if m is None else m)[None]), _name(dtype))
-
-
 def _triangle(keep: Native) -> Native:
     def run(x: Tensor, k: int = 0) -> Tensor:
         rows, columns = dims(x)[-2:]
         return tf.where(keep(tf.range(columns)[None] - tf.range(rows)[:, None], k), x, tf.zeros((), x.dtype))
 
     return run
-
-
-def _diag(x: Tensor, k: int = 0) -> Tensor:
-    if len(x.shape) == 1:
-        return tf.linalg.diag(x, k=k) if x.shape[0] != 0 else tf.zeros((abs(k), abs(k)), x.dtype)
-    return _diagonal(x, k)
 
 
 def _diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -776,15 +725,7 @@ def _diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Ten
     return tf.gather(flat, (i - min(offset, 0)) * columns + i + max(offset, 0), axis=-1)
 
 
-def _trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    return _reduce_sum(_sum_dtype(_diagonal(x, offset, axis1, axis2)), -1)
-
-
-def _meshgrid(*x: Tensor, indexing: str = "xy") -> list[Tensor]:
-    return tf.meshgrid(*(_flat(v) for v in x), indexing=indexing)
-
-
-# -- linear algebra ------------------------------------------------------------------------------------------------------
+# -- linear algebra ----------------------------------------------------------------------------------------------------
 
 _MATMUL = frozenset({tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.int32, tf.int64, tf.complex64, tf.complex128})
 
@@ -800,7 +741,9 @@ def _matmul(x1: Tensor, x2: Tensor) -> Tensor:
             return tf.tensordot(x1, x2, 1)
         return tf.matmul(x1, x2)
     if not left or not right:
-        raise ValueError(f"matmul: both arguments need at least one axis, got shapes {tuple(x1.shape)} and {tuple(x2.shape)}")
+        raise ValueError(
+            f"matmul: both arguments need at least one axis, got shapes {tuple(x1.shape)} and {tuple(x2.shape)}"
+        )
     if left == 1 and right == 1:
         return tf.tensordot(x1, x2, 1)
     if right == 1:
@@ -910,7 +853,7 @@ def _eigh(x: Tensor) -> tuple[Tensor, Tensor]:
     return tuple(tf.linalg.eigh(x))
 
 
-# -- Fourier -------------------------------------------------------------------------------------------------------------
+# -- Fourier -----------------------------------------------------------------------------------------------------------
 
 
 def _complex(x: Any) -> Tensor:
@@ -924,7 +867,7 @@ def _pair(x: Tensor) -> tuple[Tensor, Tensor]:
     return tf.math.real(x), tf.math.imag(x)
 
 
-# -- random --------------------------------------------------------------------------------------------------------------
+# -- random ------------------------------------------------------------------------------------------------------------
 
 
 def _seed(seed: Tensor) -> Tensor:
@@ -949,7 +892,21 @@ def _randint(shape: Any, low: Any, high: Any, seed: Tensor, dtype: str) -> Tenso
 
 def _gamma(shape: Any, alpha: Any, seed: Tensor, dtype: str) -> Tensor:
     compute = dtype if dtype in ("float16", "float32", "float64") else "float32"
-    return tf.cast(tf.random.stateless_gamma(shape, _seed(seed), to_dtype(tf.convert_to_tensor(alpha), compute), dtype=compute), dtype)
+    return tf.cast(
+        tf.random.stateless_gamma(shape, _seed(seed), to_dtype(tf.convert_to_tensor(alpha), compute), dtype=compute),
+        dtype,
+    )
+
+
+def _binomial(shape: Any, counts: Tensor, probabilities: Tensor, seed: Tensor, dtype: str) -> Tensor:
+    counts, probabilities = (to_dtype(v, "float32") for v in (counts, probabilities))
+    drawn = tf.random.stateless_binomial(shape, _seed(seed), counts, probabilities, output_dtype="float32")
+    return to_dtype(drawn, dtype)
+
+
+def _binomial(shape: Any, counts: Tensor, probabilities: Tensor, seed: Tensor, dtype: str) -> Tensor:
+    counts, probabilities = (tf.broadcast_to(tf.cast(v, tf.float32), shape) for v in (counts, probabilities))
+    return to_dtype(tf.random.stateless_binomial(shape, _seed(seed), counts, probabilities, tf.float32), dtype)
 
 
 def _shuffle(x: Tensor, axis: int, seed: Tensor) -> Tensor:
@@ -964,7 +921,7 @@ def _categorical(logits: Tensor, num_samples: int, seed: Tensor, dtype: str) -> 
     return to_dtype(tf.argmax(tf.cast(logits, tf.float32)[:, None] + gumbel, -1, output_type=tf.int32), dtype)
 
 
-# -- control -------------------------------------------------------------------------------------------------------------
+# -- control -----------------------------------------------------------------------------------------------------------
 
 
 def _stop_gradient(variable: Any) -> Any:
@@ -975,29 +932,27 @@ _INT_DIVISION = ("uint16", "uint32", "uint64", "int8", "int16", "uint8")
 
 NATIVES: dict[str, Native] = {
     # elementwise
-    "abs": tf.abs, "absolute": tf.abs,
+    "absolute": tf.abs,
     "add": _on_bool(tf.add, tf.logical_or),
-    "angle": lambda x: tf.math.angle(_float(x)),
     "arccos": tf.acos, "arccosh": tf.acosh, "arcsin": tf.asin, "arcsinh": tf.asinh,
     "arctan": tf.atan, "arctan2": tf.atan2, "arctanh": tf.atanh,
     "bitwise_and": _on_bool(tf.bitwise.bitwise_and, tf.logical_and),
     "bitwise_or": _on_bool(tf.bitwise.bitwise_or, tf.logical_or),
     "bitwise_xor": _on_bool(tf.bitwise.bitwise_xor, tf.math.logical_xor),
-    "bitwise_invert": lambda x: tf.logical_not(x) if x.dtype == tf.bool else tf.bitwise.invert(x),
-    "bitwise_left_shift": _shift(tf.bitwise.left_shift), "bitwise_right_shift": _shift(tf.bitwise.right_shift),
-    "cast": lambda x, dtype: to_dtype(x, _name(dtype)),
+    "bitwise_not": lambda x: tf.logical_not(x) if x.dtype == tf.bool else tf.bitwise.invert(x),
+    "left_shift": _shift(tf.bitwise.left_shift), "right_shift": _shift(tf.bitwise.right_shift),
     "ceil": floating(tf.math.ceil), "floor": floating(tf.floor),
     "trunc": lambda x: tf.where(x < 0, tf.math.ceil(x), tf.floor(x)) if x.dtype.is_floating else x,
     "clip": _clip,
-    "conjugate": tf.math.conj, "conj": tf.math.conj,
+    "conj": lambda x: tf.math.conj(x) if x.dtype.is_complex else x,
     "copy": tf.identity,
     "cos": tf.cos, "cosh": tf.cosh, "sin": tf.sin, "sinh": tf.sinh, "tan": tf.tan, "tanh": tf.tanh,
-    "divide": tf.divide, "true_divide": tf.divide, "divide_no_nan": tf.math.divide_no_nan,
+    "divide": tf.divide, "divide_no_nan": tf.math.divide_no_nan,
     "equal": tf.equal, "not_equal": tf.not_equal,
     "erf": tf.math.erf, "erfc": tf.math.erfc, "erfinv": tf.math.erfinv,
     "exp": tf.exp, "expm1": tf.math.expm1,
-    "floor_divide": _int_of_bool(_floor_divide),
-    "fmod": _int_of_bool(tf.math.mod), "mod": _int_of_bool(tf.math.floormod),
+    "floor_divide": _int_of_bool(tf.math.floordiv),
+    "mod": _int_of_bool(tf.math.floormod),
     "greater": tf.greater, "greater_equal": tf.greater_equal, "less": tf.less, "less_equal": tf.less_equal,
     "imag": lambda x: tf.math.imag(x) if x.dtype.is_complex else tf.zeros_like(x),
     "real": tf.math.real,
@@ -1005,9 +960,7 @@ NATIVES: dict[str, Native] = {
     "isfinite": lambda x: tf.math.is_finite(x) if x.dtype.is_floating else tf.ones_like(x, tf.bool),
     "isinf": lambda x: tf.math.is_inf(x) if x.dtype.is_floating else tf.zeros_like(x, tf.bool),
     "isnan": lambda x: tf.math.is_nan(x) if x.dtype.is_floating else tf.zeros_like(x, tf.bool),
-    "isneginf": lambda x: x == tf.cast(-math.inf, x.dtype) if x.dtype.is_floating else tf.zeros_like(x, tf.bool),
-    "isposinf": lambda x: x == tf.cast(math.inf, x.dtype) if x.dtype.is_floating else tf.zeros_like(x, tf.bool),
-    "log": tf.math.log, "log1p": tf.math.log1p,
+    "log": tf.math.log, "log1p": tf.math.log1p, "logaddexp": _logaddexp,
     "logical_and": _logical(tf.logical_and), "logical_or": _logical(tf.logical_or),
     "logical_not": _logical(tf.logical_not), "logical_xor": _logical(tf.math.logical_xor),
     "maximum": maximum, "minimum": minimum,
@@ -1015,7 +968,7 @@ NATIVES: dict[str, Native] = {
     "nan_to_num": _nan_to_num,
     "negative": tf.negative,
     "nextafter": via(tf.math.nextafter, "float16", "bfloat16", n=2),
-    "power": _int_of_bool(_power),
+    "power": _int_of_bool(tf.pow),
     "reciprocal": floating(tf.math.reciprocal),
     "round": _round,
     "rsqrt": tf.math.rsqrt,
@@ -1023,46 +976,43 @@ NATIVES: dict[str, Native] = {
     "sqrt": tf.sqrt, "square": _int_of_bool(lambda x, _=None: tf.square(x)),
     "stop_gradient": _stop_gradient,
     "subtract": tf.subtract,
-    "where": _where,
+    "view": _view, "view_as_complex": lambda x: tf.complex(x[..., 0], x[..., 1]),
+    "where": tf.where,
     # reductions
     "all": _reduce(tf.reduce_all, lambda x: tf.cast(x, tf.bool)),
     "any": _reduce(tf.reduce_any, lambda x: tf.cast(x, tf.bool)),
-    "amax": _extremum(tf.reduce_max, tf.reduce_any, maximum), "amin": _extremum(tf.reduce_min, tf.reduce_all, minimum),
     "max": _extremum(tf.reduce_max, tf.reduce_any, maximum), "min": _extremum(tf.reduce_min, tf.reduce_all, minimum),
     "argmax": _arg(tf.argmax, 1), "argmin": _arg(tf.argmin, -1),
     "argsort": _argsort, "sort": _sort,
     "bincount": _bincount,
-    "count_nonzero": _count_nonzero,
     "cumprod": _cumulative(tf.math.cumprod), "cumsum": _cumulative(tf.cumsum),
     "logsumexp": _reduce(tf.reduce_logsumexp, _float),
     "mean": _reduce(tf.reduce_mean, _float),
-    "median": _median, "quantile": _quantile, "percentile": _percentile,
+    "quantile": _quantile,
     "prod": _prod,
     "std": _std, "var": _variance,
     "sum": _reduce(_reduce_sum, _sum_dtype),
     "segment_sum": _segment(tf.math.unsorted_segment_sum), "segment_prod": _segment(tf.math.unsorted_segment_prod),
     "segment_max": _segment(tf.math.unsorted_segment_max), "segment_min": _segment(tf.math.unsorted_segment_min),
     # making, shape and index
-    "arange": _arange, "linspace": _linspace,
+    "arange": _arange,
     "broadcast_to": tf.broadcast_to,
-    "concatenate": lambda xs, axis=0: tf.concat(list(xs), axis) if axis is not None else tf.concat([_flat(x) for x in xs], 0),
-    "diag": _diag, "diagonal": _diagonal, "trace": _trace,
-    "empty": _filled(tf.zeros), "zeros": _filled(tf.zeros), "ones": _filled(tf.ones),
-    "empty_like": _like(tf.zeros_like), "zeros_like": _like(tf.zeros_like), "ones_like": _like(tf.ones_like),
-    "eye": _eye, "tri": _tri, "identity": lambda n, dtype=None: _eye(n, dtype=dtype),
+    "concatenate": lambda xs, axis=0: tf.concat([_flat(x) for x in xs] if axis is None else list(xs), axis or 0),
+    "diagonal": _diagonal,
+    "zeros": _filled(tf.zeros), "ones": _filled(tf.ones),
+    "zeros_like": _like(tf.zeros_like), "ones_like": _like(tf.ones_like),
     "expand_dims": _expand_dims, "squeeze": _squeeze,
     "flip": _flip, "roll": _roll,
-    "full": _full, "full_like": _full_like,
-    "getitem": _getitem, "get_item": _getitem,
-    "meshgrid": _meshgrid,
-    "moveaxis": _moveaxis, "swapaxes": _swapaxes, "transpose": _transpose,
+    "full_like": _full_like,
+    "getitem": _getitem,
+    "transpose": tf.transpose,
     "nonzero": _nonzero,
     "pad": _pad,
-    "ravel": _flat, "reshape": lambda x, newshape: tf.reshape(x, newshape if not isinstance(newshape, int) else (newshape,)),
+    "reshape": _reshape,
     "repeat": _repeat, "tile": _tile,
     "scatter": _scatter, "scatter_update": _scatter_update,
     "searchsorted": _searchsorted,
-    "shape": lambda x: tuple(dims(x)), "size": lambda x: _product(dims(x)), "ndim": lambda x: len(x.shape),
+    "shape": lambda x: tuple(dims(x)),
     "slice": _slice, "slice_update": _slice_update,
     "split": _split, "stack": lambda x, axis=0: tf.stack(list(x), axis),
     "unstack": lambda x, num=None, axis=0: tf.unstack(x, num, axis),
@@ -1084,5 +1034,5 @@ NATIVES: dict[str, Native] = {
     # random
     "_uniform": _draw(tf.random.stateless_uniform), "_normal": _draw(tf.random.stateless_normal),
     "_truncated_normal": _draw(tf.random.stateless_truncated_normal),
-    "_randint": _randint, "_gamma": _gamma, "_shuffle": _shuffle, "_categorical": _categorical,
+    "_randint": _randint, "_gamma": _gamma, "_binomial": _binomial, "_shuffle": _shuffle, "_categorical": _categorical,
 }  # fmt: skip

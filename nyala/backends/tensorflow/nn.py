@@ -16,21 +16,20 @@ from nyala.base.variable import Variable
 _Ints = tuple[int, ...]
 
 
-# -- convolution ---------------------------------------------------------------------------------------------------------
+# -- convolution -------------------------------------------------------------------------------------------------------
 #
 # TF's CPU kernels know channels_last alone; other layouts are transposed, which TF's graph optimizer undoes on a GPU.
 
 
-def _channels_last(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """``fn(x, *args)`` for channels_last as one that takes ``data_format`` too, wherever it stands."""
+def _channels_last(fn: Callable[..., Tensor], at: int = 3) -> Callable[..., Tensor]:
+    """``fn(x, *args)`` for channels_last as one that is given ``data_format`` too, after ``at`` other arguments."""
 
     def run(x: Tensor, *args: Any) -> Tensor:
-        first = "channels_first" in args
-        args = tuple(a for a in args if a not in ("channels_first", "channels_last") or not isinstance(a, str))
-        if not first:
-            return fn(x, *args)
+        rest = args[:at] + args[at + 1 :]
+        if args[at] == "channels_last":
+            return fn(x, *rest)
         rank = len(x.shape)
-        out = fn(tf.transpose(x, [0, *range(2, rank), 1]), *args)
+        out = fn(tf.transpose(x, [0, *range(2, rank), 1]), *rest)
         return tf.transpose(out, [0, rank - 1, *range(1, rank - 1)])
 
     return run
@@ -59,7 +58,9 @@ def _conv(inputs: Tensor, kernel: Tensor, strides: _Ints, padding: str, dilation
         return tf.nn.convolution(inputs, kernel, strides, padding.upper(), dilations=dilation)
     if groups == inputs.shape[-1] and rank < 3:
         multiplier = kernel.shape[-1] // groups
-        return _depthwise(inputs, tf.reshape(kernel, (*kernel.shape[:-2], groups, multiplier)), strides, padding, dilation)
+        return _depthwise(
+            inputs, tf.reshape(kernel, (*kernel.shape[:-2], groups, multiplier)), strides, padding, dilation
+        )
     # TF's CPU has no gradient for convolutions in groups.
     parts = zip(tf.split(inputs, groups, -1), tf.split(kernel, groups, -1))
     return tf.concat([_conv(x, k, strides, padding, dilation) for x, k in parts], -1)
@@ -89,7 +90,9 @@ def _conv_transpose(
         out = [n * s + (0 if padding == "same" else max(r - s, 0)) for n, r, s in zip(sizes[1:-1], reach, strides)]
     else:
         before = [r // 2 if padding == "same" else 0 for r in reach]
-        out = [(n - 1) * s + r - 2 * b + p for n, s, r, b, p in zip(sizes[1:-1], strides, reach, before, output_padding)]
+        out = [
+            (n - 1) * s + r - 2 * b + p for n, s, r, b, p in zip(sizes[1:-1], strides, reach, before, output_padding)
+        ]
     full = [(n - 1) * s + r for n, s, r in zip(sizes[1:-1], strides, reach)]
     spread = _transposed(inputs, kernel, strides, full, dilation)
     # The gradient of the padding is a cut; where the result is longer than what the inputs reach, zeros follow.
@@ -141,11 +144,15 @@ def _pool(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return run
 
 
-# -- activations and losses ----------------------------------------------------------------------------------------------
+# -- activations and losses --------------------------------------------------------------------------------------------
 
 
 def _relu(x: Tensor) -> Tensor:
-    return tf.nn.relu(x) if x.dtype.is_floating or x.dtype.is_integer else tf.cast(tf.nn.relu(tf.cast(x, tf.int32)), x.dtype)
+    return (
+        tf.nn.relu(x)
+        if x.dtype.is_floating or x.dtype.is_integer
+        else tf.cast(tf.nn.relu(tf.cast(x, tf.int32)), x.dtype)
+    )
 
 
 def _along(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -169,10 +176,12 @@ def _along(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
 NN_NATIVES: dict[str, Callable[..., Any]] = {
     "_conv": _channels_last(_conv),
     "_depthwise_conv": _channels_last(_depthwise),
-    "_conv_transpose": _channels_last(_conv_transpose),
+    "_conv_transpose": _channels_last(_conv_transpose, 4),
     "_max_pool": _channels_last(_pool(tf.nn.max_pool)),
     "_average_pool": _channels_last(_pool(tf.nn.avg_pool)),
-    "elu": lambda x, alpha=1.0: tf.nn.elu(x) if alpha == 1.0 else tf.where(x > 0, x, tf.math.expm1(tf.minimum(x, 0)) * alpha),
+    "elu": lambda x, alpha=1.0: (
+        tf.nn.elu(x) if alpha == 1.0 else tf.where(x > 0, x, tf.math.expm1(tf.minimum(x, 0)) * alpha)
+    ),
     "gelu": lambda x, approximate=True: tf.nn.gelu(x, approximate),
     "leaky_relu": lambda x, negative_slope=0.2: tf.nn.leaky_relu(x, negative_slope),
     "log_softmax": _along(tf.nn.log_softmax),
@@ -187,7 +196,7 @@ NN_NATIVES: dict[str, Callable[..., Any]] = {
 }
 
 
-# -- optimizer kernels ---------------------------------------------------------------------------------------------------
+# -- optimizer kernels -------------------------------------------------------------------------------------------------
 
 
 def _in_place(variables: Sequence[Variable]) -> bool:
@@ -195,7 +204,7 @@ def _in_place(variables: Sequence[Variable]) -> bool:
     return scope.local.scope is None and all(type(v._storage) is _STORAGE and v.dtype in _KERNELS for v in variables)
 
 
-_KERNELS = frozenset({"float16", "bfloat16", "float32", "float64"})
+_KERNELS = frozenset({"float32", "float64"})
 _STORAGE: Any = type(tf.Variable(0.0))
 
 
@@ -219,7 +228,7 @@ def _sgd(
             tf.raw_ops.ResourceApplyGradientDescent(var=v._storage.handle, alpha=lr, delta=g)
         else:
             tf.raw_ops.ResourceApplyKerasMomentum(
-                var=v._storage.handle, accum=slots["momentums"][i]._storage.handle, lr=lr, grad=g,
+                var=v._storage.handle, accum=slots["momentum"][i]._storage.handle, lr=lr, grad=g,
                 momentum=tf.cast(momentum, g.dtype), use_nesterov=nesterov,
             )  # fmt: skip
     return True
@@ -242,7 +251,7 @@ def _adam(
     if amsgrad or not _in_place(variables):
         return False
     powers: dict[Any, tuple[Tensor, Tensor]] = {}
-    for v, g, m, n in zip(variables, gradients, slots["momentums"], slots["velocities"]):
+    for v, g, m, n in zip(variables, gradients, slots["momentum"], slots["velocity"]):
         kind = g.dtype
         if kind not in powers:
             t = tf.cast(iterations, kind) + 1

@@ -22,7 +22,7 @@ def _convert(x: Any) -> Tensor:
     return backends.get("tensorflow").convert(x)
 
 
-# -- nests ---------------------------------------------------------------------------------------------------------------
+# -- nests -------------------------------------------------------------------------------------------------------------
 
 
 class Static:
@@ -58,7 +58,7 @@ def _all_tensors(nest: Nest) -> tuple[list[Tensor], Static]:
     return split(tree.map(lambda x: x if x is None or isinstance(x, str) else _convert(x), nest))
 
 
-# -- compile -------------------------------------------------------------------------------------------------------------
+# -- compile -----------------------------------------------------------------------------------------------------------
 
 
 class Compiled:
@@ -91,7 +91,9 @@ class Compiled:
         try:
             found = self.graphs.get(key)
         except TypeError as error:
-            error.add_note("a compiled function takes tensors, arrays and hashable values, which it treats as constants")
+            error.add_note(
+                "a compiled function takes tensors, arrays and hashable values, which it treats as constants"
+            )
             raise
         if found is None:
             found = self.graphs[key] = self._graph(treedef, leaves)
@@ -139,10 +141,10 @@ def compile_loop(backend: Any, fn: Callable[..., Nest], jit: bool | None) -> Cal
     return Compiled(backend, loop, bool(jit))
 
 
-# -- control flow --------------------------------------------------------------------------------------------------------
+# -- control flow ------------------------------------------------------------------------------------------------------
 #
-# TF keeps what is assigned in a branch or a loop. Only where a state scope holds the values (stateless calls) must the writes
-# be found first, and travel as results of the branch or variables of the loop.
+# TF keeps what is assigned in a branch or a loop. Only where a state scope holds the values (stateless calls) must the
+# writes be found first, and travel as results of the branch or variables of the loop.
 
 
 def _outline(fn: Callable[..., Nest], *args: Any) -> tuple[list[tf.TensorSpec], Static]:
@@ -165,7 +167,9 @@ def _written(*calls: Callable[[], Any]) -> list[Variable]:
     return list(found)
 
 
-def _inside(fn: Callable[..., Any], written: list[Variable], values: Sequence[Tensor], *args: Any) -> tuple[Any, list[Tensor]]:
+def _inside(
+    fn: Callable[..., Any], written: list[Variable], values: Sequence[Tensor], *args: Any
+) -> tuple[Any, list[Tensor]]:
     """``fn(*args)`` with the ``written`` variables holding ``values``; the result and their new values."""
     if not written:
         return fn(*args), []
@@ -270,27 +274,29 @@ def scan(
     m, k = len(carries), len(shapes)
     stores = [tf.TensorArray(s.dtype, n, element_shape=s.shape) for s in shapes]
 
+    # A turn of the loop may hold several steps, if they come out even.
+    times = int(unroll) if isinstance(n, int) and n % int(unroll) == 0 else 1
+
     def step(turn: Tensor, *flat: Any) -> list[Any]:
-        state, arrays, values = flat[:m], flat[m : m + k], flat[m + k :]
-        for t in range(unroll if isinstance(unroll, int) and not isinstance(unroll, bool) and n_divides(unroll) else 1):
-            i = n - 1 - turn if reverse else turn
+        state, arrays, values = list(flat[:m]), list(flat[m : m + k]), list(flat[m + k :])
+        for i in (turn + t for t in range(times)):
+            i = n - 1 - i if reverse else i
             (carry, y), values = _inside(f, written, values, of_carry.join(state), x_at(i))
-            new, _ = _all_tensors(carry)
-            state = [tf.ensure_shape(tf.cast(c, s.dtype), s.shape) for c, s in zip(new, carries)]
+            state = [tf.ensure_shape(tf.cast(c, s.dtype), s.shape) for c, s in zip(_all_tensors(carry)[0], carries)]
             arrays = [a.write(i, v) for a, v in zip(arrays, _all_tensors(y)[0])]
-            turn = turn + 1
-        return [turn, *state, *arrays, *values]
+        return [turn + times, *state, *arrays, *values]
 
-    def n_divides(times: int) -> bool:
-        return isinstance(n, int) and n % times == 0
-
-    flat = tf.while_loop(lambda i, *_: i < n, step, [tf.constant(0), *carries, *stores, *(v.raw_value for v in written)])
+    flat = tf.while_loop(
+        lambda i, *_: i < n, step, [tf.constant(0), *carries, *stores, *(v.raw_value for v in written)]
+    )
     _, state, arrays, values = flat[0], flat[1 : 1 + m], flat[1 + m : 1 + m + k], flat[1 + m + k :]
     _keep(written, values)
     return of_carry.join(state), of_y.join([a.stack() for a in arrays])
 
 
-def _written_out(f: Callable[..., Any], carry: Nest, x_at: Callable[[int], Nest], n: int, reverse: bool) -> tuple[Nest, Nest]:
+def _written_out(
+    f: Callable[..., Any], carry: Nest, x_at: Callable[[int], Nest], n: int, reverse: bool
+) -> tuple[Nest, Nest]:
     ys = []
     for i in reversed(range(n)) if reverse else range(n):
         carry, y = f(carry, x_at(i))
