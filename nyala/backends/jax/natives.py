@@ -97,19 +97,6 @@ def _segment(fn: Callable[..., Array]) -> Callable[..., Array]:
     return run
 
 
-def _bincount(x: Array, weights: Array | None = None, minlength: int = 0, sparse: bool = False) -> Array:
-    if x.ndim == 2:
-        if isinstance(x, jax.core.Tracer):
-            length = minlength
-        else:
-            length = max(minlength, int(x.max()) + 1 if x.size else 0)
-        one = functools.partial(jnp.bincount, length=length)
-        return jax.vmap(lambda row: one(row))(x) if weights is None else jax.vmap(lambda r, w: one(r, w))(x, weights)
-    if isinstance(x, jax.core.Tracer):
-        return jnp.bincount(x, weights, length=minlength)
-    return jnp.bincount(x, weights, minlength=minlength)
-
-
 def _searchsorted(sorted_sequence: Array, values: Array, side: str = "left") -> Array:
     return jnp.searchsorted(sorted_sequence, values, side=side).astype("int32")
 
@@ -259,10 +246,12 @@ def _svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 
 def _full(shape: Any, fill_value: Any, dtype: Any = None) -> Array:
-    return jnp.full(shape, fill_value, _dtype(dtype))
+    return jnp.full(shape, fill_value, native_dtype(dtypes.standardize(dtype)))
 
 
-def _arange(start: Any, stop: Any, step: Any, dtype: Any) -> Array:
+def _arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Array:
+    if dtype is None:
+        dtype = dtypes.result_type(*(getattr(v, "dtype", type(v)) for v in (start, stop, step) if v is not None))
     return jnp.arange(start, stop, step, _dtype(dtype))
 
 
@@ -272,9 +261,6 @@ def _view(x: Array, dtype: Any = None) -> Array:
 
 def _stop_gradient(variable: Array) -> Array:
     return lax.stop_gradient(variable)
-
-
-# -- custom gradients ------------------------------------------------------------------------------------------------------
 
 
 NATIVES: dict[str, Callable[..., Any]] = {
@@ -381,7 +367,6 @@ NATIVES: dict[str, Callable[..., Any]] = {
     "segment_max": _segment(jax.ops.segment_max),
     "segment_min": _segment(jax.ops.segment_min),
     "segment_prod": _segment(jax.ops.segment_prod),
-    "bincount": _bincount,
     "searchsorted": _searchsorted,
     "nonzero": _nonzero,
     "unique": _unique,
@@ -411,8 +396,8 @@ NATIVES: dict[str, Callable[..., Any]] = {
     "tril": jnp.tril,
     "triu": jnp.triu,
     # creation
-    "_full": _full,
-    "_arange": _arange,
+    "full": _full,
+    "arange": _arange,
     # linear algebra
     "matmul": _matmul,
     "einsum": _einsum,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 import optree
@@ -95,7 +96,7 @@ class _Entry:
             (v.aval.shape, v.aval.dtype, v.aval.weak_type) for v in values
         ]:
             return self.pure(written, kept, dynamic)
-        return jax.tree_util.tree_unflatten(self.out, jax.core.jaxpr_as_fun(jaxpr)(*values))
+        return jax.tree_util.tree_unflatten(self.out, jax.extend.core.jaxpr_as_fun(jaxpr)(*values))
 
     def pure(self, written: list[Any], kept: list[Any], dynamic: list[Any]) -> tuple[_Out, list[Any]]:
         leaves = list(self.static)
