@@ -29,7 +29,7 @@ def value_dtype(dtype: DType) -> str:
     return dtypes.standardize(dtype.removeprefix("mixed_") if isinstance(dtype, str) else dtype)
 
 
-# -- shapes --------------------------------------------------------------------------------------------------------------
+# -- shapes --------------------------------------------------------------------------------------------------------
 
 
 def same_rank(x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +80,7 @@ def fit_weights(owner: Any, weights: Tensor, values: Tensor, what: str = "sample
     return weights
 
 
-# -- reduction -----------------------------------------------------------------------------------------------------------
+# -- reduction -----------------------------------------------------------------------------------------------------
 
 
 def reduce_values(
@@ -126,8 +126,8 @@ class Loss(Configurable):
 
     Args:
         name: for logs; made from the class name if not given.
-        reduction: how values become one number, see ``reduce_values``: ``"sum_over_batch_size"`` (the mean, also over time
-            steps), ``"mean"`` (the same), ``"mean_with_sample_weight"``, ``"sum"``, ``"none"`` or ``None``.
+        reduction: how values become one number, see ``reduce_values``: ``"sum_over_batch_size"`` (the mean, also over
+            time steps), ``"mean"`` (the same), ``"mean_with_sample_weight"``, ``"sum"``, ``"none"`` or ``None``.
         dtype: what values are computed in; default ``floatx()``, also in a model of lower precision.
 
     A mask that travels with ``y_pred`` leaves the masked entries out: the mean is over what is valid.
@@ -218,13 +218,13 @@ class LossFunctionWrapper(Loss):
         return super().from_config({**config, "fn": deserialize(config["fn"])} if "fn" in config else config)
 
 
-# -- by name -------------------------------------------------------------------------------------------------------------
+# -- by name -------------------------------------------------------------------------------------------------------
 
 
 def get(identifier: Any) -> Any:
     """A loss from ``None``, a name, a config, a class, an object or a function.
 
-    A name in snake case or an abbreviation is the function (``"mse"``), a class name an object (``"MeanSquaredError"``).
+    A name in snake case or an abbreviation gives the function (``"mse"``), a class name an object.
     """
     return registry.get("loss", identifier, owner="losses.get")
 
@@ -259,5 +259,5 @@ def check_sparse_labels(owner: Any, y: Any, num_classes: int) -> None:
         check.fail(
             owner,
             f"labels must be class indices from 0 to {num_classes - 1}, got {y.flat[wrong[0]]} at position {wrong[0]} "
-            f"({wrong.size} of {y.size} are outside). Give the last layer more units, or take out or renumber these labels",
+            f"({wrong.size} of {y.size} are outside). Give the last layer more units, or renumber the labels",
         )

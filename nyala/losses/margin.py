@@ -88,9 +88,7 @@ def dice(y_true: TensorLike, y_pred: TensorLike, axis: Axis = None) -> Tensor:
 
 
 @loss_function()
-def tversky(
-    y_true: TensorLike, y_pred: TensorLike, alpha: float = 0.5, beta: float = 0.5, axis: Axis = None
-) -> Tensor:
+def tversky(y_true: TensorLike, y_pred: TensorLike, alpha: float = 0.5, beta: float = 0.5, axis: Axis = None) -> Tensor:
     """1 - tp / (tp + alpha fp + beta fn), sums over ``axis``, all axes if ``None``; https://arxiv.org/abs/1706.05721."""
     y_true, y_pred = pair("tversky", y_true, y_pred)
     both = ops.sum(y_true * y_pred, axis=axis)
@@ -137,9 +135,7 @@ class Circle(LossFunctionWrapper):
         dtype: DType = None,
     ):
         check.number_in("Circle", "margin", margin, 0.0, 1.0)
-        super().__init__(
-            circle, reduction, name, dtype, gamma=gamma, margin=margin, remove_diagonal=remove_diagonal
-        )
+        super().__init__(circle, reduction, name, dtype, gamma=gamma, margin=margin, remove_diagonal=remove_diagonal)
 
 
 class Dice(LossFunctionWrapper):

@@ -42,7 +42,9 @@ def binary_focal_crossentropy(
 ) -> Tensor:
     """Binary cross-entropy times (1 - p_t)^gamma, p_t the probability of the true class; https://arxiv.org/abs/1708.02002.
 
-    Args: apply_class_balancing: weigh class 1 by ``alpha``, class 0 by ``1 - alpha``; gamma: how little easy samples count.
+    Args:
+        apply_class_balancing: weigh class 1 by ``alpha``, class 0 by ``1 - alpha``.
+        gamma: how little easy samples count; 0 is plain cross-entropy.
     """
     smoothing = _smoothing("binary_focal_crossentropy", label_smoothing)
     y_true, y_pred = pair("binary_focal_crossentropy", y_true, y_pred)
@@ -56,13 +58,15 @@ def binary_focal_crossentropy(
     return ops.mean(values, axis=axis)
 
 
-def _one_hot_pair(owner: str, y_true: TensorLike, y_pred: TensorLike, smoothing: float, axis: int) -> tuple[Tensor, Tensor]:
+def _one_hot_pair(
+    owner: str, y_true: TensorLike, y_pred: TensorLike, smoothing: float, axis: int
+) -> tuple[Tensor, Tensor]:
     y_true, y_pred = pair(owner, y_true, y_pred)
     if tuple(y_true.shape) != tuple(y_pred.shape) and y_true.shape[axis] != y_pred.shape[axis]:
         check.fail(
             owner,
-            f"y_true of shape {tuple(y_true.shape)} is not one-hot over the {y_pred.shape[axis]} classes of y_pred of shape "
-            f"{tuple(y_pred.shape)}; for class indices use a sparse loss, sparse_categorical_crossentropy",
+            f"y_true of shape {tuple(y_true.shape)} is not one-hot over the {y_pred.shape[axis]} classes of y_pred of "
+            f"shape {tuple(y_pred.shape)}; for class indices use a sparse loss, sparse_categorical_crossentropy",
         )
     if _smoothing(owner, smoothing):
         y_true = y_true * (1.0 - smoothing) + smoothing / y_pred.shape[axis]
@@ -76,7 +80,7 @@ def categorical_crossentropy(
     """-sum(y log p) over the classes on ``axis``; ``y_true`` is one-hot or a distribution.
 
     Args:
-        from_logits: p = softmax(y_pred); else ``y_pred`` are probabilities (brought to sum 1, epsilon away from 0 and 1).
+        from_logits: p = softmax(y_pred); else ``y_pred`` are probabilities (brought to sum 1, kept off 0 and 1).
         label_smoothing: in [0, 1]; that share of each label is spread over all classes.
     """
     y_true, y_pred = _one_hot_pair("categorical_crossentropy", y_true, y_pred, label_smoothing, axis)
@@ -138,8 +142,9 @@ def _check_sparse(owner: str, y_true: Tensor, y_pred: Tensor, axis: int) -> None
     if len(shape) != len(y_true.shape) or any(m != n and None not in (m, n) for m, n in zip(y_true.shape, shape)):
         check.fail(
             owner,
-            f"y_true of shape {tuple(y_true.shape)} does not hold one class index for each prediction in y_pred of shape "
-            f"{tuple(y_pred.shape)}; it should have shape {tuple(shape)}. For one-hot labels use categorical_crossentropy",
+            f"y_true of shape {tuple(y_true.shape)} does not hold one class index for each prediction in y_pred of "
+            f"shape {tuple(y_pred.shape)}; it should have shape {tuple(shape)}. "
+            "For one-hot labels use categorical_crossentropy",
         )
 
 
@@ -182,7 +187,8 @@ def poisson(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
 def ctc(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """Connectionist temporal classification: -log p(y_true | y_pred) over all alignments; Graves et al., 2006.
 
-    Class 0 is the blank and pads ``y_true``. Shapes: labels (batch, length), logits (batch, steps, classes) -> (batch,).
+    Class 0 is the blank and pads ``y_true``.
+    Shapes: labels (batch, length), logits (batch, steps, classes) -> (batch,).
     """
     y_pred = ops.convert_to_tensor(y_pred)
     y_true = ops.cast(y_true, "int32")
@@ -297,6 +303,7 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         name: str = "sparse_categorical_crossentropy",
         dtype: DType = None,
     ):
+        self.ignore_class = ignore_class
         super().__init__(
             sparse_categorical_crossentropy, reduction, name, dtype,
             from_logits=from_logits, ignore_class=ignore_class, axis=axis,

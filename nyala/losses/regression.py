@@ -64,7 +64,7 @@ def unit(x: Tensor, axis: Axis) -> Tensor:
 
 @loss_function("cosine", "cosine_proximity")
 def cosine_similarity(y_true: TensorLike, y_pred: TensorLike, axis: Axis = -1) -> Tensor:
-    """Minus the cosine of the angle between ``y_true`` and ``y_pred`` along ``axis``: -1 same direction, 0 orthogonal."""
+    """Minus the cosine of the angle between ``y_true`` and ``y_pred`` along ``axis``; -1: same direction."""
     y_true, y_pred = pair("cosine_similarity", y_true, y_pred)
     return -ops.sum(unit(y_true, axis) * unit(y_pred, axis), axis=axis)
 

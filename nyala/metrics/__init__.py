@@ -93,7 +93,7 @@ for _fn in (huber, binary_focal_crossentropy, categorical_focal_crossentropy):
 
 
 def get(identifier: Any) -> Any:
-    """A metric from ``None``, a name, a config, a class, an object or a function. A name gives an object of its class."""
+    """A metric from ``None``, a name (an object of its class), a config, a class, an object or a function."""
     return registry.get("metric", identifier, owner="metrics.get")
 
 

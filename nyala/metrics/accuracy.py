@@ -31,7 +31,7 @@ def binary_accuracy(y_true: TensorLike, y_pred: TensorLike, threshold: float = 0
 
 
 def categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
-    """1 where the highest score is that of the true class: one-hot (batch, ..., classes), scores alike -> (batch, ...)."""
+    """1 where the highest score is that of the true class: one-hot and scores (batch, ..., classes) -> (batch, ...)."""
     y_true, y_pred = pair("categorical_accuracy", y_true, y_pred)
     return _float(ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)))
 
@@ -50,7 +50,10 @@ def _sparse_pair(owner: str, y_true: TensorLike, y_pred: TensorLike) -> tuple[Te
 
 
 def sparse_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
-    """1 where the highest score is that of the class in ``y_true``: (batch, ...), (batch, ..., classes) -> (batch, ...)."""
+    """1 where the highest score is that of the class in ``y_true``.
+
+    Shapes: indices (batch, ...), scores (batch, ..., classes) -> (batch, ...).
+    """
     y_true, y_pred = _sparse_pair("sparse_categorical_accuracy", y_true, y_pred)
     return _float(ops.equal(y_true, ops.cast(ops.argmax(y_pred, axis=-1), "int32")))
 
@@ -119,7 +122,9 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
     """Share of predictions with the true class among the ``k`` highest scores; labels are one-hot."""
 
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: DType = None):
-        super().__init__(top_k_categorical_accuracy, name, dtype, k=check.positive_int("TopKCategoricalAccuracy", "k", k))
+        super().__init__(
+            top_k_categorical_accuracy, name, dtype, k=check.positive_int("TopKCategoricalAccuracy", "k", k)
+        )
 
 
 class SparseTopKCategoricalAccuracy(MeanMetricWrapper):

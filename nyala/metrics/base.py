@@ -48,7 +48,7 @@ class Metric(Configurable):
         self._variables: list[Variable] = []
         self._made = False
 
-    # -- state -------------------------------------------------------------------------------------------------------
+    # -- state ------------------------------------------------------------------------------------------------------
 
     def make_variables(self) -> None:
         """Make the state with ``add_variable``; called once, before the first use."""
@@ -61,7 +61,7 @@ class Metric(Configurable):
         aggregation: str | None = "sum",
         name: str | None = None,
     ) -> Variable:
-        """A variable of the state, zeros unless an initializer is given; ``reset_state`` brings its first value back."""
+        """A variable of the state, zeros by default; ``reset_state`` brings its first value back."""
         if "_variables" not in self.__dict__:
             check.fail(self, "call super().__init__() before the first add_variable", RuntimeError)
         backend = self._backend or backends.current()
@@ -129,7 +129,7 @@ class Metric(Configurable):
                 metric.to_backend(target)
         return self
 
-    # -- what a metric does --------------------------------------------------------------------------------------------
+    # -- what a metric does -----------------------------------------------------------------------------------------
 
     def update_state(self, *args: Any, **kwargs: Any) -> Any:
         """Add a batch to the state."""
@@ -160,14 +160,16 @@ class Metric(Configurable):
             self.match(other)
             ours, theirs = self.variables, other.variables
             if [v.shape for v in ours] != [v.shape for v in theirs]:
-                check.fail(self, f"cannot merge {other!r}, whose state has another shape; merge metrics of equal arguments")
+                check.fail(
+                    self, f"cannot merge {other!r}, whose state has another shape; merge metrics of equal arguments"
+                )
             for mine, their in zip(ours, theirs):
                 mine.assign_add(their if their.backend is mine.backend else their.numpy())
 
     def match(self, other: Metric) -> None:
         """Make the state whose shape ``other`` knows from data and this metric does not know yet."""
 
-    # -- the same without side effects ---------------------------------------------------------------------------------
+    # -- the same without side effects ------------------------------------------------------------------------------
 
     def _scope(self, values: Sequence[TensorLike]) -> StateScope:
         variables = self.variables
@@ -269,7 +271,9 @@ class SizedMetric(Metric):
             self.size = check.positive_int(self, "the number of outputs", size)
             self.make_sized(self.size)
         elif size != self.size:
-            check.fail(self, f"the data has {size} outputs, before it had {self.size}; make a new metric for other data")
+            check.fail(
+                self, f"the data has {size} outputs, before it had {self.size}; make a new metric for other data"
+            )
 
     def known_size(self) -> int:
         if self.size is None:

@@ -22,7 +22,7 @@ _NOT_PREDICTED = -1e10
 def _thresholds(owner: Any, value: Thresholds, default: float) -> list[float]:
     if value is None:
         return [default]
-    values = [value] if np.ndim(value) == 0 else list(value)  # type: ignore[arg-type]
+    values: list[Any] = list(np.atleast_1d(np.asarray(value, object)))
     for v in values:
         check.number_in(owner, "thresholds", v, 0.0, 1.0)
     return values
@@ -59,7 +59,7 @@ def _prepare(
 def _counts(y_true: Tensor, y_pred: Tensor, weights: Tensor, thresholds: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Weighted true and false positives, ``y_pred > threshold``: (n, labels) -> (thresholds, labels) each.
 
-    Many thresholds are counted by a histogram: every prediction falls between two thresholds, and those above a threshold
+    Many thresholds are counted by a histogram: every prediction falls between two of them, and those above a threshold
     are a sum of cells, so the work does not grow with (predictions x thresholds).
     """
     ordered = np.sort(np.asarray(thresholds, "float32"))
@@ -164,9 +164,7 @@ class _Ratio(Metric):
         return self.init_thresholds if name == "thresholds" else super().config_value(name)
 
     def _update(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None) -> tuple[Tensor, ...]:
-        labels, predictions, weights = _flat(
-            *_prepare(self, y_true, y_pred, sample_weight, self.class_id, self.top_k)
-        )
+        labels, predictions, weights = _flat(*_prepare(self, y_true, y_pred, sample_weight, self.class_id, self.top_k))
         tp, fp = (x[:, 0] for x in _counts(labels, predictions, weights, self.thresholds))
         return tp, fp, ops.sum(weights * labels)
 
@@ -305,7 +303,7 @@ class SensitivityAtSpecificity(_AtPoint):
 
 
 class SpecificityAtSensitivity(_AtPoint):
-    """The best specificity among the thresholds whose sensitivity is at least as given; see SensitivityAtSpecificity."""
+    """The best specificity where the sensitivity is at least as given; arguments as SensitivityAtSpecificity."""
 
     def __init__(
         self,
@@ -324,7 +322,7 @@ class SpecificityAtSensitivity(_AtPoint):
 
 
 class PrecisionAtRecall(_AtPoint):
-    """The best precision among the thresholds whose recall is at least as given; see SensitivityAtSpecificity."""
+    """The best precision where the recall is at least as given; arguments as SensitivityAtSpecificity."""
 
     def __init__(
         self,
@@ -343,7 +341,7 @@ class PrecisionAtRecall(_AtPoint):
 
 
 class RecallAtPrecision(_AtPoint):
-    """The best recall among the thresholds whose precision is at least as given; see SensitivityAtSpecificity."""
+    """The best recall where the precision is at least as given; arguments as SensitivityAtSpecificity."""
 
     def __init__(
         self,
@@ -367,7 +365,7 @@ class AUC(SizedMetric):
     Args:
         num_thresholds: evenly spaced in [0, 1], with one below and one above; more are more exact.
         curve: ``"ROC"`` (recall over false positive rate) or ``"PR"`` (precision over recall).
-        summation_method: ``"interpolation"`` (mean height; for PR the interpolation of true positives, Davis & Goadrich,
+        summation_method: ``"interpolation"`` (mean height; for PR that of Davis & Goadrich,
             https://dl.acm.org/doi/10.1145/1143844.1143874), ``"minoring"`` or ``"majoring"`` (lower or higher end).
         thresholds: instead of ``num_thresholds``, values in [0, 1].
         multi_label: one curve a label, (batch, labels), and the mean of their areas; else all entries are one curve.

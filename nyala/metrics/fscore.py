@@ -13,8 +13,8 @@ class FBetaScore(SizedMetric):
     """(1 + beta^2) precision recall / (beta^2 precision + recall) of each class; labels are one-hot (batch, classes).
 
     Args:
-        average: ``None`` (one score a class), ``"micro"`` (of the counts of all classes), ``"macro"`` (mean over classes) or
-            ``"weighted"`` (by the number of true samples).
+        average: ``None`` (one score a class), ``"micro"`` (of the counts of all classes), ``"macro"`` (mean of
+            classes) or ``"weighted"`` (by the number of true samples).
         beta: how much more recall counts than precision, positive.
         threshold: predictions above it are a yes, in (0, 1]; ``None``: the highest score of the row is.
     """

@@ -128,7 +128,7 @@ class PearsonCorrelation(MeanMetricWrapper):
 
 
 class ConcordanceCorrelation(MeanMetricWrapper):
-    """Mean over the batch of Lin's concordance correlation along ``axis``: Pearson's, less for a shift or another scale.
+    """Mean over the batch of Lin's concordance correlation along ``axis``: Pearson's, less for a shift or a scale.
 
     Args: axis: the axis, or axes, that a correlation is taken over; -1 is the outputs of one sample.
     """
@@ -144,9 +144,9 @@ class R2Score(SizedMetric):
     """Coefficient of determination, 1 - sum((y - p)^2) / sum((y - mean(y))^2), for (batch, outputs).
 
     Args:
-        class_aggregation: how the outputs' scores become one: ``"uniform_average"``, ``"variance_weighted_average"`` or
-            ``None`` (one score each).
-        num_regressors: of inputs, for the adjusted score 1 - (1 - r2) (n - 1) / (n - num_regressors - 1); 0: not adjusted.
+        class_aggregation: how the outputs' scores become one: ``"uniform_average"``, ``"variance_weighted_average"``
+            or ``None`` (one score each).
+        num_regressors: of inputs, for the adjusted score 1 - (1 - r2) (n - 1) / (n - num_regressors - 1); 0: not so.
             With fewer samples n than it needs the score is not adjusted either.
     """
 
