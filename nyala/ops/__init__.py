@@ -181,7 +181,7 @@ from nyala.ops.reduce import (
     unique,
     var,
 )
-from nyala.ops.shape import (
+from nyala.ops.shapes import (
     append,
     arange,
     array,

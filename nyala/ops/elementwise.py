@@ -488,7 +488,7 @@ def isreal(x: TensorLike) -> Tensor:
 def isin(x1: TensorLike, x2: TensorLike, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each member of ``x1`` is in ``x2``. ``assume_unique`` changes nothing here, for all pairs are compared."""
     from nyala.ops.reduce import any as any_
-    from nyala.ops.shape import expand_dims, reshape
+    from nyala.ops.shapes import expand_dims, reshape
 
     found = any_(equal(expand_dims(x1, -1), reshape(x2, (-1,))), axis=-1)
     return logical_not(found) if invert else found
@@ -603,7 +603,7 @@ def view_as_complex(x: TensorLike) -> Tensor:
 @op
 def view_as_real(x: TensorLike) -> Tensor:
     """Real and imaginary part along a new last axis."""
-    from nyala.ops.shape import stack
+    from nyala.ops.shapes import stack
 
     return stack([real(x), imag(x)], axis=-1)
 
@@ -611,7 +611,7 @@ def view_as_real(x: TensorLike) -> Tensor:
 @op("float")
 def polar(abs_: TensorLike, angle: TensorLike) -> Tensor:
     """The complex number of that absolute value and angle."""
-    from nyala.ops.shape import stack
+    from nyala.ops.shapes import stack
 
     return view_as_complex(stack([multiply(abs_, cos(angle)), multiply(abs_, sin(angle))], axis=-1))
 
@@ -639,12 +639,12 @@ def _where(condition: Tensor, x1: Any, x2: Any) -> Tensor:
 
 
 def _zeros_like(x: Tensor) -> Tensor:
-    from nyala.ops.shape import zeros_like
+    from nyala.ops.shapes import zeros_like
 
     return zeros_like(x)
 
 
 def _ones_like(x: Tensor, dtype: str | None = None) -> Tensor:
-    from nyala.ops.shape import ones_like
+    from nyala.ops.shapes import ones_like
 
     return ones_like(x, dtype)

@@ -10,7 +10,7 @@ from nyala._typing import Shape, Tensor, TensorLike
 from nyala.base import check
 from nyala.ops._op import op
 from nyala.ops.core import convert_to_tensor
-from nyala.ops.shape import arange, broadcast_to, expand_dims, eye, flip, pad, reshape, tri, zeros
+from nyala.ops.shapes import arange, broadcast_to, expand_dims, eye, flip, pad, reshape, tri, zeros
 
 
 @op

@@ -18,7 +18,7 @@ from nyala.ops.reduce import max as max_
 from nyala.ops.reduce import mean
 from nyala.ops.reduce import min as min_
 from nyala.ops.reduce import sum as sum_
-from nyala.ops.shape import expand_dims, eye, moveaxis, reshape, stack, swapaxes, transpose
+from nyala.ops.shapes import expand_dims, eye, moveaxis, reshape, stack, swapaxes, transpose
 
 # -- products --------------------------------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ def _matrix_norm(x: Tensor, ord: Any, axes: tuple[int, ...], keepdims: bool) -> 
             found = expand_dims(found, axis)
     else:
         check.fail("norm", f"ord must be None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf for matrices, got {ord!r}")
-    from nyala.ops.shape import squeeze
+    from nyala.ops.shapes import squeeze
 
     return found if keepdims else squeeze(found, axes)
 

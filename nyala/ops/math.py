@@ -16,7 +16,7 @@ from nyala.ops.core import cast, convert_to_tensor
 from nyala.ops.elementwise import cos, divide, i0, maximum, multiply, real, imag, sqrt, square, subtract
 from nyala.ops.index import extract_sequences, take
 from nyala.ops.reduce import segment_sum, sum
-from nyala.ops.shape import arange, broadcast_to, expand_dims, flip, pad, reshape
+from nyala.ops.shapes import arange, broadcast_to, expand_dims, flip, pad, reshape
 
 # A complex tensor is given and returned as the pair of its real and imaginary part.
 
@@ -118,7 +118,7 @@ def _overlap_add(frames: Tensor, stride: int) -> Tensor:
     places = expand_dims(arange(count, dtype="int32") * stride, 1) + expand_dims(arange(width, dtype="int32"), 0)
     lead = frames.shape[:-2]
     flat = reshape(frames, (-1, count * width))
-    from nyala.ops.shape import transpose
+    from nyala.ops.shapes import transpose
 
     added = segment_sum(transpose(flat), reshape(places, (-1,)), total)
     return reshape(transpose(added), (*lead, total))

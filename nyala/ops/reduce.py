@@ -28,7 +28,7 @@ from nyala.ops.elementwise import (
     subtract,
 )
 from nyala.ops.index import take, where
-from nyala.ops.shape import arange, expand_dims, full_like, moveaxis, ones_like, reshape, zeros_like
+from nyala.ops.shapes import arange, expand_dims, full_like, moveaxis, ones_like, reshape, zeros_like
 
 
 @op
@@ -292,7 +292,7 @@ def percentile(x: TensorLike, q: Any, axis: Axis = None, method: str = "linear",
 def nanquantile(x: TensorLike, q: Any, axis: Axis = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """``quantile`` without NaN."""
     from nyala.ops.index import take_along_axis
-    from nyala.ops.shape import concatenate, squeeze
+    from nyala.ops.shapes import concatenate, squeeze
 
     check.one_of("nanquantile", "method", method, ("linear", "lower", "higher", "midpoint", "nearest"))
     x = _float(x)
@@ -371,7 +371,7 @@ def histogram(x: TensorLike, bins: Any = 10, range: Any = None) -> tuple[Tensor,
         bins: number of bins of equal width, or their ascending edges.
         range: first and last edge; default the smallest and largest of ``x``.
     """
-    from nyala.ops.shape import linspace
+    from nyala.ops.shapes import linspace
 
     x = reshape(_float(x), (-1,))
     if isinstance(bins, int):
