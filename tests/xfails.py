@@ -6,4 +6,10 @@ fixture ``deviation``; a row that no longer fails makes its test fail, so the ta
 
 from __future__ import annotations
 
-XFAILS: dict[str, dict[str, str]] = {}
+XFAILS: dict[str, dict[str, str]] = {
+    "optimizers/Adafactor-learning_rate-relative_step-clip_threshold": {
+        "any": "Keras ignores relative_step=False; here the rate stays what it is"
+    },
+
+    "utils/normalize/axis=0": {"any": "Keras divides the rows of a NumPy array by the norms of its columns"},
+}

@@ -78,7 +78,7 @@ class Adadelta(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """v = rho v + (1 - rho) g²;  step = lr g / sqrt(v + epsilon);  w -= step, with momentum m = momentum m + step, w -= m.
+    """v = rho v + (1 - rho) g²;  w -= lr g / sqrt(v + epsilon), with momentum m = momentum m + that step and w -= m.
 
     Hinton, https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf
 
@@ -126,16 +126,17 @@ class RMSprop(Optimizer):
 
 
 class Ftrl(Optimizer):
-    """Follow the regularized leader: weights from accumulated squares a and the linear term z, exactly 0 where |z| <= l1.
+    """Follow the regularized leader: weights from accumulated squares a and a linear term z; 0 where |z| <= l1.
 
-    b = a + g²;  z += g + 2 shrinkage w - (b^-p - a^-p) / lr w;  w = (clip(z, -l1, l1) - z) / (b^-p / lr + 2 l2 + beta / lr).
+    b = a + g²;  z += g + 2 shrinkage w - (b^-p - a^-p) / lr w;
+    w = (clip(z, -l1, l1) - z) / (b^-p / lr + 2 l2 + beta / lr).
     McMahan et al. 2013, https://research.google.com/pubs/archive/41159.pdf
 
     Args:
         learning_rate_power: p <= 0; 0 is a constant rate.
         initial_accumulator_value: a at the start, >= 0.
-        l1_regularization_strength, l2_regularization_strength, l2_shrinkage_regularization_strength: penalties >= 0; the last
-            acts on the gradient only.
+        l1_regularization_strength, l2_regularization_strength: penalties >= 0.
+        l2_shrinkage_regularization_strength: >= 0, a penalty that acts on the gradient only.
         beta: from the paper.
     """
 

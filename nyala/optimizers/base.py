@@ -5,8 +5,9 @@ A backend may offer a kernel for a rule, ``backend.fused_updates[name]``:
     fn(variables, gradients, slots, *, learning_rate, iterations, **hyper) -> bool
 
 It updates all variables and slots in place and returns True, or does nothing and returns False. ``slots`` maps a slot's
-plural name (``"momentums"``, ``"velocities"``) to its variables, one a variable; ``learning_rate`` is a float or a scalar tensor,
-``iterations`` counts the updates made before, ``hyper`` holds the rule's own constructor arguments.
+plural name (``"momentums"``, ``"velocities"``) to its variables, one a variable; ``learning_rate`` is a float or scalar
+tensor, ``iterations`` counts the updates made before, ``hyper`` holds the rule's own constructor arguments. ``"adamw"``
+also gets ``weight_decay``.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Optimizer(Configurable):
         use_ema: keep a moving average of the weights, which ``finalize_variable_values`` puts in their place.
         ema_momentum: in [0, 1], how much of the average stays at each step.
         ema_overwrite_frequency: put the averages in place every so many steps, too.
-        loss_scale_factor: the loss is multiplied by it and the gradients are divided by it, against underflow in float16.
+        loss_scale_factor: the loss is multiplied and the gradients are divided by it, against underflow in float16.
         gradient_accumulation_steps: at least 2; the weights change at every so many steps, by the mean gradient.
         name: for the paths of the optimizer's variables; default made from the class name.
 
@@ -108,7 +109,7 @@ class Optimizer(Configurable):
         if sum(v is not None for v in (clipnorm, clipvalue, global_clipnorm)) > 1:
             check.fail(
                 self,
-                f"only one of clipnorm={clipnorm}, clipvalue={clipvalue} and global_clipnorm={global_clipnorm} can be set",
+                f"give only one of clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}",
             )
         self.weight_decay = weight_decay
         self.use_ema = use_ema
@@ -144,8 +145,9 @@ class Optimizer(Configurable):
     # -- to be defined by a rule ---------------------------------------------------------------------------------------
 
     def update(self, w: Tensor, g: Tensor, lr: Tensor, t: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """The new weight and slots from the weight, its gradient, the learning rate, the number of this update (1, 2, ...) and
-        the slots; pure."""
+        """The new weight and slots from the weight, its gradient, the rate, the number of this update and the slots.
+
+        Pure. ``t`` is 1, 2, ... as a float."""
         return check.fail(
             self, "an optimizer must define update(w, g, lr, t, *slots) or update_step", NotImplementedError
         )
@@ -388,7 +390,7 @@ class Optimizer(Configurable):
         if missing and not self._warned:
             self._warned = True
             warnings.warn(
-                f"{check.who(self)}: no gradient for {', '.join(f'`{v.path}`' for v in missing)}; they stay as they are",
+                f"{check.who(self)}: no gradient for {', '.join(f'`{v.path}`' for v in missing)}; left as they are",
                 stacklevel=5,
             )
         return [(v.backend.convert(_value(g), v.dtype), v) for g, v in zip(grads, variables) if g is not None]
@@ -396,7 +398,8 @@ class Optimizer(Configurable):
     def _masked(self, step: Callable[[], None], when: Tensor | None) -> None:
         """Run ``step``; with ``when`` keep what it writes only where that is true."""
         if when is None:
-            return step()
+            step()
+            return
         with scope.StateScope() as inner:
             step()
         for variable, value in inner.writes().items():
@@ -637,7 +640,7 @@ def _take_common(cls: type[Optimizer]) -> None:
     own = list(inspect.signature(init).parameters.values())
     common = list(inspect.signature(Optimizer.__init__).parameters.values())
     cls.hyper = tuple(p.name for p in own if p.name not in {c.name for c in common})
-    if own[-1].kind is not inspect.Parameter.VAR_KEYWORD:
+    if "Unpack[Common]" not in str(own[-1].annotation):
         return
     rest = [p for p in common[1:-1] if p.name not in {o.name for o in own}]
     own, extra = own[:-1], own[-1]

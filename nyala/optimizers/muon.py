@@ -23,19 +23,20 @@ class Muon(Optimizer):
     Args:
         adam_beta_1, adam_beta_2, epsilon: of the AdamW part.
         adam_weight_decay: weight decay of the AdamW part; ``weight_decay`` is that of the matrices.
-        exclude_layers: regular expressions; a variable in whose path one is found goes to AdamW. The output layer should.
+        exclude_layers: regular expressions; variables in whose path one is found go to AdamW. The output layer should.
         exclude_embeddings: embeddings go to AdamW.
         muon_a, muon_b, muon_c: coefficients of the Newton-Schulz iteration, ``ns_steps`` its steps.
         adam_lr_ratio: the AdamW part's learning rate as a multiple of ``learning_rate``.
         momentum, nesterov: as for SGD.
-        rms_rate: root mean square of a step in units of ``learning_rate``, as Adam's is about 0.2; ``None``: the step is
-            scaled by sqrt(max(1, rows / columns)) instead.
+        rms_rate: root mean square of a step in units of ``learning_rate``, as Adam's is about 0.2; ``None``: the
+            orthogonal matrix is the step.
     """
 
     slots = (("momentum", "velocity"),)
     config_order = (
-        *Optimizer.config_order, "adam_beta_1", "adam_beta_2", "epsilon", "exclude_layers", "muon_a", "muon_b", "muon_c",
-        "adam_lr_ratio", "momentum", "ns_steps", "nesterov", "exclude_embeddings", "adam_weight_decay", "rms_rate",
+        *Optimizer.config_order, "adam_beta_1", "adam_beta_2", "epsilon", "exclude_layers", "muon_a", "muon_b",
+        "muon_c", "adam_lr_ratio", "momentum", "ns_steps", "nesterov", "exclude_embeddings",
+        "adam_weight_decay", "rms_rate",
     )  # fmt: skip
 
     def __init__(
@@ -109,7 +110,7 @@ class Muon(Optimizer):
         m = self.momentum * state[0] + g
         step = self.orthogonal(g + self.momentum * m if self.nesterov else m)
         rows, columns = w.shape
-        scale = max(1.0, rows / columns) ** 0.5 if self.rms_rate is None else self.rms_rate * max(rows, columns) ** 0.5
+        scale = 1.0 if self.rms_rate is None else self.rms_rate * max(rows, columns) ** 0.5
         return w - lr * scale * step, m
 
     def orthogonal(self, g: Tensor) -> Tensor:

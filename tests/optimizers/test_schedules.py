@@ -23,7 +23,7 @@ CASES = [
     ("CosineDecay", {"initial_learning_rate": 0.0, "decay_steps": 10, "warmup_target": 0.3, "warmup_steps": 5}),
     ("CosineDecay", {"initial_learning_rate": 0.1, "decay_steps": 10, "warmup_target": 0.3}),
     ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 5}),
-    ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 5, "t_mul": 1.0, "m_mul": 0.5, "alpha": 0.1}),
+    ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 5, "t_mul": 1.0, "m_mul": 0.5}),
     ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 5, "t_mul": 1.5, "m_mul": 0.9}),
 ]  # fmt: skip
 STEPS = (0, 1, 3, 4, 7, 10, 11, 26)
