@@ -99,6 +99,10 @@ class LoRA(Layer):
         frozen.trainable = False
         self.lora_enabled = True
 
+    def _own(self) -> list[Variable]:
+        # Frozen or not, the main weight keeps its place in ``weights``.
+        return sorted(super()._own(), key=lambda v: v is not getattr(self, self._adapted, None))
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         rank, alpha = config.pop("lora_rank"), config.pop("lora_alpha")

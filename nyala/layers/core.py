@@ -74,7 +74,7 @@ class EinsumDense(_weights.LoRA):
 
     Args:
         equation: such as ``"abc,cd->abd"``; ``...`` may stand first or last in input and output.
-        output_shape: sizes of the output's named axes, ``None`` where the input says it. The first axis is the batch and
+        output_shape: sizes of the named output axes, ``None`` where the input says it. The first axis is the batch and
             is left out, unless ``...`` stands in front.
         bias_axes: the output's axes that have a bias, such as ``"d"``; ``None``: no bias.
 

@@ -194,3 +194,66 @@ class GlobalAveragePooling3D(_GlobalAveragePooling, names=("GlobalAvgPool3D",)):
     """The mean over a volume. Shapes: (batch, depth, height, width, channels) -> (batch, channels)."""
 
     rank = 3
+
+
+class _AdaptivePooling(Layer):
+    """Pooling over windows that are as large as they must be to give ``output_size`` cells.
+
+    Args:
+        output_size: cells, an int or one for each dimension.
+        data_format: ``"channels_last"``, ``"channels_first"``; ``None``: ``config.image_data_format()``.
+    """
+
+    rank: ClassVar[int]
+
+    def __init__(self, output_size: _Ints, data_format: str | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.output_size = check.ints(self, "output_size", output_size, self.rank)
+        self.data_format = config.standardize_data_format(self, data_format)
+        self.input_spec = InputSpec(ndim=self.rank + 2)
+
+
+class _AdaptiveMaxPooling(_AdaptivePooling):
+    def call(self, inputs: TensorLike) -> Tensor:
+        return ops.adaptive_max_pool(inputs, self.output_size, self.data_format)
+
+
+class _AdaptiveAveragePooling(_AdaptivePooling):
+    def call(self, inputs: TensorLike) -> Tensor:
+        return ops.adaptive_average_pool(inputs, self.output_size, self.data_format)
+
+
+class AdaptiveMaxPooling1D(_AdaptiveMaxPooling):
+    """The largest value in each of ``output_size`` parts: (batch, steps, channels) -> (batch, output_size, channels)."""
+
+    rank = 1
+
+
+class AdaptiveMaxPooling2D(_AdaptiveMaxPooling):
+    """The largest value in each part: (batch, height, width, channels) -> (batch, *output_size, channels)."""
+
+    rank = 2
+
+
+class AdaptiveMaxPooling3D(_AdaptiveMaxPooling):
+    """The largest value in each part: (batch, depth, height, width, channels) -> (batch, *output_size, channels)."""
+
+    rank = 3
+
+
+class AdaptiveAveragePooling1D(_AdaptiveAveragePooling):
+    """The mean of each of ``output_size`` parts: (batch, steps, channels) -> (batch, output_size, channels)."""
+
+    rank = 1
+
+
+class AdaptiveAveragePooling2D(_AdaptiveAveragePooling):
+    """The mean of each part: (batch, height, width, channels) -> (batch, *output_size, channels)."""
+
+    rank = 2
+
+
+class AdaptiveAveragePooling3D(_AdaptiveAveragePooling):
+    """The mean of each part: (batch, depth, height, width, channels) -> (batch, *output_size, channels)."""
+
+    rank = 3
