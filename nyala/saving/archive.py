@@ -1,7 +1,7 @@
 """Whole models in a ``.keras`` archive: the config, how it was compiled, the weights and the optimizer's state.
 
-The archive is a zip file with ``metadata.json``, ``config.json`` and ``model.weights.h5``. It is data: what its config names is
-looked up in the registry, nothing is imported, unpickled or extracted.
+The archive is a zip file with ``metadata.json``, ``config.json`` and ``model.weights.h5``. It is data: what its config
+names is looked up in the registry, nothing is imported, unpickled or extracted.
 """
 
 from __future__ import annotations
@@ -45,19 +45,14 @@ def save_model(
     config = configurable.serialize(model)
     config["build_config"] = model.get_build_config()
     if model.compiled:
-        config["compile_config"] = model.get_compile_config()
+        config["compile_config"] = _exchange(model.get_compile_config(), "steps_per_execution", "auto", 1)
     stored = io.BytesIO()
     weights.write(model, stored)
     metadata = {"keras_version": _LAYOUT_OF, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        with zipfile.ZipFile(beside, "w") as archive:
-            archive.writestr("metadata.json", json.dumps(metadata))
-            archive.writestr("config.json", json.dumps(config))
-            archive.writestr("model.weights.h5", stored.getbuffer())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with weights.beside(path) as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("metadata.json", json.dumps(metadata))
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", stored.getbuffer())
 
 
 def load_model(
@@ -91,10 +86,15 @@ def load_model(
         if not model.built and build_config:
             model.build_from_config(build_config)
         if compile and config.get("compile_config"):
-            model.compile_from_config(config["compile_config"])
+            model.compile_from_config(_exchange(config["compile_config"], "steps_per_execution", 1, "auto"))
         size = path.stat().st_size
         weights.read(model, io.BytesIO(_member(archive, "model.weights.h5", 4 * size + 2**20)))
     return model
+
+
+def _exchange(config: dict[str, Any], key: str, old: Any, new: Any) -> dict[str, Any]:
+    """Keras has no ``"auto"`` for the steps in one call; its default, 1, means the same."""
+    return {**config, key: new} if config.get(key) == old else config
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:

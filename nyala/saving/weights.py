@@ -1,9 +1,9 @@
 """Weights files (``.weights.h5``) in the layout of Keras 3, read and written.
 
-The place of an object follows the attributes that lead to it: public names in order, then private ones. A list, tuple or dict
-is a group whose members are numbered by class: ``layers/dense``, ``layers/dense_1``. Below it ``vars/0``, ``vars/1``, ... hold
-the object's own variables, trainable ones first. Nothing in a file but numbers is read, and only where the model has a
-variable of that shape; links, external and virtual storage are refused.
+The place of an object follows the attributes that lead to it: public names in order, then private ones. A list, tuple
+or dict is a group whose members are numbered by class: ``layers/dense``, ``layers/dense_1``. Below it ``vars/0``,
+``vars/1`` hold the object's own variables, trainable ones first. Nothing in a file but numbers is read, and only where
+the model has a variable of that shape; links, external and virtual storage are refused.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -52,7 +53,8 @@ def save_weights(
     if not model.built:
         check.fail(model, "has no weights to save yet: call it on data or use build(input_shape) first")
     may_write(path, overwrite)
-    write(model, path)
+    with beside(path) as file:
+        write(model, file)
 
 
 def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **kwargs: Any) -> None:
@@ -86,7 +88,7 @@ def may_write(path: Path, overwrite: bool) -> None:
     check.fail("save", f"{path} exists and overwrite is False", FileExistsError)
 
 
-# -- the places of objects -------------------------------------------------------------------------------------------------
+# -- the places of objects ---------------------------------------------------------------------------------------------
 
 
 def walk(obj: Any, path: str = "", visited: set[int] | None = None) -> Iterator[tuple[str, Any]]:
@@ -133,26 +135,30 @@ def _own(obj: Any) -> list[Any]:
     return obj.variables if type(obj).role == "optimizer" else obj._own()
 
 
-# -- writing ---------------------------------------------------------------------------------------------------------------
+# -- writing -----------------------------------------------------------------------------------------------------------
 
 
 def write(model: Any, target: Path | IO[bytes]) -> None:
-    """Write the weights below ``model``; a path is written beside and renamed."""
+    """Write the weights below ``model``."""
     import h5py
 
-    beside = target.with_name(f".{os.getpid()}-{target.name}") if isinstance(target, Path) else target
+    with h5py.File(target, "w") as file:
+        for path, obj in walk(model):
+            group = file.create_group(f"{path}/vars" if path else "vars")
+            group.attrs["name"] = getattr(obj, "name", path)
+            for key, value in _values(obj).items():
+                _put(group, key, value)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A file to write next to ``path``; it takes its place when the block ends well, and else is removed."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        with h5py.File(beside, "w") as file:
-            for path, obj in walk(model):
-                group = file.create_group(f"{path}/vars" if path else "vars")
-                group.attrs["name"] = getattr(obj, "name", path)
-                for key, value in _values(obj).items():
-                    _put(group, key, value)
-        if isinstance(target, Path):
-            os.replace(beside, target)
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        if isinstance(beside, Path):
-            beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _values(obj: Any) -> Mapping[str, np.ndarray]:
@@ -171,7 +177,7 @@ def _put(group: h5py.Group, key: str, value: np.ndarray) -> None:
         group.create_dataset(key, data=value)
 
 
-# -- reading ---------------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def read(model: Any, source: Path | IO[bytes], skip_mismatch: bool = False) -> None:

@@ -1,0 +1,30 @@
+"""What the data sets share: where their files come from and how they are read."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from nyala.base import check, config
+from nyala.utils.files import fetch
+
+ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+def cached(place: str, origin: str, file_hash: str) -> Path:
+    """A file below ``datasets`` in the cache, or anywhere if ``place`` is absolute; downloaded if need be."""
+    return fetch(config.home() / "datasets" / place, ORIGIN + origin, file_hash, keep_if_offline=True)
+
+
+def idx(path: Path, ndim: int) -> np.ndarray:
+    """The uint8 array of a gzipped IDX file (http://yann.lecun.com/exdb/mnist)."""
+    data = gzip.decompress(path.read_bytes())
+    start = 4 + 4 * ndim
+    shape = tuple(int(n) for n in np.frombuffer(data, ">u4", ndim, 4)) if len(data) >= start else ()
+    if data[:4] != bytes((0, 0, 8, ndim)) or len(data) != start + int(np.prod(shape)):
+        check.fail(str(path), f"is no IDX file of bytes with {ndim} axes")
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
