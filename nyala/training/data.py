@@ -206,6 +206,7 @@ class IteratorData(Data):
         self.once = iter(source) is source
         self._iterator: Iterator[Any] | None = None
         self._peeked: list[Any] = []
+        self._ever = False
 
     def peek(self) -> Batch:
         """The first batch, without losing it."""
@@ -223,28 +224,38 @@ class IteratorData(Data):
             sample_weight = class_weights(y, self.class_weight, sample_weight)
         return x, y, sample_weight
 
-    def _next(self) -> Iterator[Any]:
+    def _take(self, limit: int | None) -> Iterator[Any]:
+        """The next batches. The source's own iterator is advanced by ``next`` alone: delegating to it would close it."""
         if self._iterator is None:
             self._iterator = iter(self.source)
-        peeked, self._peeked = self._peeked, []
-        yield from peeked
-        yield from self._iterator
+        count = 0
+        while limit is None or count < limit:
+            try:
+                data = self._peeked.pop() if self._peeked else next(self._iterator)
+            except StopIteration:
+                return
+            count += 1
+            yield data
 
     def batches(self) -> Iterator[Batch]:
         count = 0
-        for data in itertools.islice(self._next(), self.wanted):
+        for data in self._take(self.wanted):
             count += 1
+            self._ever = True
             yield self._prepare(data)
         if count == 0:
-            if self.once:
-                warnings.warn(
-                    f"{self.who}: the generator has no batches left; give steps_per_epoch, or an endless generator or a "
-                    "data set that can be read again",
-                    stacklevel=2,
-                )
-                return
-            check.fail(self.who, "the data set is empty: it gave no batch")
-        if self.wanted is not None and count < self.wanted:
+            if not (self.once and self._ever):
+                check.fail(self.who, "the data set is empty: it gave no batch")
+            warnings.warn(
+                f"{self.who}: the generator has no batches left; give steps_per_epoch, or an endless generator or a "
+                "data set that can be read again",
+                stacklevel=2,
+            )
+        elif self.wanted is None:
+            self.steps = count
+            if not self.once:
+                self._iterator = None
+        elif count < self.wanted:
             if self.once:
                 warnings.warn(
                     f"{self.who}: the generator ended after {count} of {self.wanted} steps of this epoch; it must give "
@@ -253,12 +264,8 @@ class IteratorData(Data):
                 )
             else:
                 self._iterator = None
-                for data in itertools.islice(self._next(), self.wanted - count):
+                for data in self._take(self.wanted - count):
                     yield self._prepare(data)
-        if self.wanted is None:
-            self.steps = count
-            if not self.once:
-                self._iterator = None
 
     @property
     def exhausted(self) -> bool:

@@ -973,7 +973,7 @@ NATIVES: dict[str, Native] = {
     "round": _round,
     "rsqrt": tf.math.rsqrt,
     "sign": tf.sign, "signbit": _sign_bit,
-    "sqrt": tf.sqrt, "square": _int_of_bool(lambda x, _=None: tf.square(x)),
+    "sqrt": tf.sqrt, "square": tf.square,
     "stop_gradient": _stop_gradient,
     "subtract": tf.subtract,
     "view": _view, "view_as_complex": lambda x: tf.complex(x[..., 0], x[..., 1]),

@@ -251,7 +251,7 @@ def _adam(
     if amsgrad or not _in_place(variables):
         return False
     powers: dict[Any, tuple[Tensor, Tensor]] = {}
-    for v, g, m, n in zip(variables, gradients, slots["momentum"], slots["velocity"]):
+    for v, g, m, n in zip(variables, gradients, slots["momentums"], slots["velocities"]):
         kind = g.dtype
         if kind not in powers:
             t = tf.cast(iterations, kind) + 1
