@@ -228,7 +228,7 @@ def _sgd(
             tf.raw_ops.ResourceApplyGradientDescent(var=v._storage.handle, alpha=lr, delta=g)
         else:
             tf.raw_ops.ResourceApplyKerasMomentum(
-                var=v._storage.handle, accum=slots["momentum"][i]._storage.handle, lr=lr, grad=g,
+                var=v._storage.handle, accum=slots["momentums"][i]._storage.handle, lr=lr, grad=g,
                 momentum=tf.cast(momentum, g.dtype), use_nesterov=nesterov,
             )  # fmt: skip
     return True
