@@ -105,18 +105,13 @@ def _conv_transpose(
     pads = []
     for i, s in enumerate(strides):
         w = (kernel.shape[i] - 1) * dilation_rate[i] + 1
-        if padding == "valid":
-            low = high = w - 1
-            high += max(s - w, 0) if output_padding is None else output_padding[i]
-        elif output_padding is None:
-            # The gradient of a "same" convolution from s n places to n.
-            total = max(w - s, 0)
-            low = w - 1 - total // 2
-            high = s + w - 2 - low
+        # What "same" or a stride longer than the window cuts off both ends, the smaller half in front.
+        if output_padding is not None:
+            cut = (0 if padding == "valid" else 2 * (w // 2)) - output_padding[i]
         else:
-            low = high = w - 1 - w // 2
-            high += output_padding[i]
-        pads.append((low, high))
+            cut = min(w - s, 0) if padding == "valid" else w - s
+        low = w - 1 - max(cut, 0) // 2
+        pads.append((low, 2 * (w - 1) - cut - low))
     flipped = jnp.swapaxes(jnp.flip(kernel, range(len(strides))), -1, -2)
     out = lax.conv_general_dilated(
         x, flipped, (1,) * len(strides), pads, strides, dilation_rate, _numbers(len(strides))
