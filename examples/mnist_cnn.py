@@ -1,0 +1,166 @@
+"""Train a convolutional network on handwritten digits, print its test accuracy and draw what it learned.
+
+    python examples/mnist_cnn.py --backend torch --epochs 3
+
+Uses MNIST from Keras's cache, $NYALA_DATA or a download; without any of them the 1,797 digits of scikit-learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+import nyala as keras
+from nyala import layers
+
+
+def simple(size: int) -> keras.Model:
+    """Three convolutions, two dense layers: 93,322 parameters on MNIST's 28x28 images."""
+    return keras.Sequential(
+        [
+            keras.Input((size, size, 1)),
+            layers.Conv2D(32, 3, activation="relu", padding="same" if size < 28 else "valid"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(64, 3, activation="relu", padding="same" if size < 28 else "valid"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(64, 3, activation="relu", padding="same" if size < 28 else "valid"),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ],
+        name="simple",
+    )
+
+
+def improved(size: int) -> keras.Model:
+    """Four convolutions with batch normalization and dropout."""
+    padding = "same" if size < 28 else "valid"
+    return keras.Sequential(
+        [
+            keras.Input((size, size, 1)),
+            layers.Conv2D(32, 3, activation="relu", padding=padding),
+            layers.BatchNormalization(),
+            layers.Conv2D(32, 3, activation="relu", padding=padding),
+            layers.MaxPooling2D(2),
+            layers.Dropout(0.25),
+            layers.Conv2D(64, 3, activation="relu", padding=padding),
+            layers.BatchNormalization(),
+            layers.Conv2D(64, 3, activation="relu", padding=padding),
+            layers.MaxPooling2D(2),
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(512, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5),
+            layers.Dense(10, activation="softmax"),
+        ],
+        name="improved",
+    )
+
+
+def mnist_file() -> str:
+    """Where MNIST lies on this machine; the name in the cache if it is nowhere yet."""
+    folders = [os.environ.get("NYALA_DATA"), Path(__file__).resolve().parents[2] / "shared" / "data"]
+    for folder in filter(None, folders):
+        for place in ("mnist.npz", "images/mnist/mnist.npz"):
+            if (Path(folder) / place).is_file():
+                return str(Path(folder) / place)
+    return "mnist.npz"
+
+
+def load() -> tuple[str, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """A name, then images and labels to train on and to test with; pixels from 0 to 1."""
+    try:
+        (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data(mnist_file())
+        name, brightest = "MNIST", 255.0
+    except OSError as error:
+        print(f"{error}\nScikit-learn's digits are used instead.")
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        digits = load_digits()
+        x_train, x_test, y_train, y_test = train_test_split(digits.images, digits.target, test_size=0.2, random_state=0)
+        name, brightest = "scikit-learn's digits", 16.0
+    return name, (_image(x_train, brightest), y_train), (_image(x_test, brightest), y_test)
+
+
+def _image(x: np.ndarray, brightest: float) -> np.ndarray:
+    return (x.astype("float32") / brightest)[..., None]
+
+
+def draw(
+    history: dict[str, list[float]], images: np.ndarray, labels: np.ndarray, guesses: np.ndarray, path: Path
+) -> None:
+    """A picture of the curves of loss and accuracy, and of some digits with what the model takes them for."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure = plt.figure(figsize=(12, 7), layout="constrained")
+    curves, digits = figure.subfigures(2, 1, height_ratios=(3, 2))
+    for axes, metric in zip(curves.subplots(1, 2), ("loss", "accuracy")):
+        epochs = range(1, len(history[metric]) + 1)
+        axes.plot(epochs, history[metric], "o-", label="training")
+        axes.plot(epochs, history[f"val_{metric}"], "o-", label="validation")
+        axes.set(title=metric, xlabel="epoch", xticks=list(epochs)[:: max(1, len(epochs) // 10)])
+        axes.grid(alpha=0.3)
+        axes.legend()
+    # The mistakes first, for they teach more.
+    order = np.argsort(guesses.argmax(-1) == labels, kind="stable")[:20]
+    for axes, i in zip(digits.subplots(2, 10).flat, order):
+        guess = guesses[i].argmax()
+        axes.imshow(images[i, ..., 0], cmap="gray_r")
+        axes.set_title(f"{guess} ({guesses[i, guess]:.0%})", color="green" if guess == labels[i] else "red", fontsize=9)
+        axes.axis("off")
+    digits.suptitle("predictions (red: wrong)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backend", help="jax, torch or tensorflow; default $NYALA_BACKEND, else jax")
+    parser.add_argument("--model", choices=("simple", "improved"), default="simple")
+    parser.add_argument("--epochs", type=int, help="default 5, 30 on the small digits")
+    parser.add_argument("--samples", type=int, help="train on this many images only")
+    parser.add_argument("--out", type=Path, help="the picture; default demo-BACKEND.png")
+    args = parser.parse_args()
+
+    if args.backend:
+        keras.config.set_backend(args.backend)
+    keras.utils.set_random_seed(0)
+    name, (x_train, y_train), (x_test, y_test) = load()
+    x_train, y_train = x_train[: args.samples], y_train[: args.samples]
+
+    model = {"simple": simple, "improved": improved}[args.model](x_train.shape[1])
+    print(f"{name}: {len(x_train)} images to train on, {len(x_test)} to test with; backend {keras.config.backend()}")
+    model.summary()
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    callbacks = [keras.callbacks.ReduceLROnPlateau(patience=2, factor=0.3, min_lr=1e-5)]
+    started = time.perf_counter()
+    history = model.fit(
+        x_train,
+        y_train,
+        batch_size=64,
+        epochs=args.epochs or (5 if len(x_train) > 10_000 else 30),
+        validation_split=0.1,
+        callbacks=callbacks,
+    )
+    print(f"Training took {time.perf_counter() - started:.1f} s")
+
+    _, accuracy = model.evaluate(x_test, y_test, batch_size=256, verbose=0)
+    print(f"Test accuracy: {accuracy:.4f}")
+    out = args.out or Path(f"demo-{keras.config.backend()}.png")
+    some = slice(0, 1000)
+    draw(history.history, x_test[some], y_test[some], model.predict(x_test[some], verbose=0), out)
+    print(f"Curves and predictions: {out}")
+
+
+if __name__ == "__main__":
+    main()
