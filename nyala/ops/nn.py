@@ -322,9 +322,9 @@ def _axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
 
 
 def _along(x: Tensor, weights: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """``weights`` of the shape that ``x`` has along ``axes``, ready to broadcast against ``x``."""
+    """``weights`` of the shape that ``x`` has along ``axes``, ready to broadcast against it; others stay as they are."""
     rank = len(x.shape)
-    if axes == tuple(range(rank - len(axes), rank)):
+    if len(weights.shape) != len(axes) or axes == tuple(range(rank - len(axes), rank)):
         return weights
     return ops.reshape(weights, [ops.shape(x)[i] if i in axes else 1 for i in range(rank)])
 
@@ -460,7 +460,10 @@ def psnr(x1: TensorLike, x2: TensorLike, max_val: float) -> Tensor:
 
 @op
 def depth_to_space(x: TensorLike, block_size: int, data_format: str = "channels_last") -> Tensor:
-    """Channels laid out as blocks: (batch, h, w, b * b * c) -> (batch, h * b, w * b, c)."""
+    """Channels laid out as blocks: (batch, h, w, b * b * c) -> (batch, h * b, w * b, c).
+
+    With channels_first the order within the channels is (c, b, b).
+    """
     last = config.standardize_data_format("depth_to_space", data_format) == "channels_last"
     b = check.positive_int("depth_to_space", "block_size", block_size)
     n, h, w, depth = _layout(x, last)
@@ -470,13 +473,16 @@ def depth_to_space(x: TensorLike, block_size: int, data_format: str = "channels_
     if last:
         x = ops.transpose(ops.reshape(x, (n, h, w, b, b, c)), (0, 1, 3, 2, 4, 5))
         return ops.reshape(x, (n, h * b, w * b, c))
-    x = ops.transpose(ops.reshape(x, (n, b, b, c, h, w)), (0, 3, 4, 1, 5, 2))
+    x = ops.transpose(ops.reshape(x, (n, c, b, b, h, w)), (0, 1, 4, 2, 5, 3))
     return ops.reshape(x, (n, c, h * b, w * b))
 
 
 @op
 def space_to_depth(x: TensorLike, block_size: int, data_format: str = "channels_last") -> Tensor:
-    """Blocks stacked along the channels: (batch, h * b, w * b, c) -> (batch, h, w, b * b * c)."""
+    """Blocks stacked along the channels: (batch, h * b, w * b, c) -> (batch, h, w, b * b * c).
+
+    With channels_first the order within the channels is (c, b, b).
+    """
     last = config.standardize_data_format("space_to_depth", data_format) == "channels_last"
     b = check.positive_int("space_to_depth", "block_size", block_size)
     n, h, w, c = _layout(x, last)
@@ -486,7 +492,7 @@ def space_to_depth(x: TensorLike, block_size: int, data_format: str = "channels_
     if last:
         x = ops.transpose(ops.reshape(x, (n, h, b, w, b, c)), (0, 1, 3, 2, 4, 5))
         return ops.reshape(x, (n, h, w, b * b * c))
-    x = ops.transpose(ops.reshape(x, (n, c, h, b, w, b)), (0, 3, 5, 1, 2, 4))
+    x = ops.transpose(ops.reshape(x, (n, c, h, b, w, b)), (0, 1, 3, 5, 2, 4))
     return ops.reshape(x, (n, b * b * c, h, w))
 
 

@@ -80,14 +80,8 @@ class Case:
 
     @cached_property
     def expected_dtypes(self) -> dict[str, list[str]]:
-        import keras
-
-        def of(variant: Case) -> list[str]:
-            out = _keras(self.op)(*variant.args, **variant.kwargs)
-            return [keras.backend.standardize_dtype(x.dtype) for x in tree.flatten(out) if hasattr(x, "dtype")]
-
         own = self.tensors[0].dtype.name if self.tensors else "float32"
-        return {own: of(self), **{d: of(self.cast(d)) for d in self.dtypes if self.tensors}}
+        return {own: _keras_dtypes(self), **{d: _keras_dtypes(self.cast(d)) for d in self.dtypes if self.tensors}}
 
     @cached_property
     def weights(self) -> list[np.ndarray]:
@@ -211,6 +205,19 @@ def _plain(x: np.ndarray) -> np.ndarray:
     return x.astype("float32") if _is_float(x) and x.dtype.kind != "f" else x
 
 
+def _keras_dtypes(row: Case) -> list[str]:
+    import jax
+    import keras
+
+    def run(*tensors: Any) -> Any:
+        values = iter(tensors)
+        args, kwargs = row.map(lambda _: next(values))
+        return _keras(row.op)(*args, **kwargs)
+
+    out = tree.flatten(jax.eval_shape(run, *row.tensors))
+    return [keras.backend.standardize_dtype(x.dtype) for x in out if hasattr(x, "dtype")]
+
+
 def _keras_gradients(row: Case) -> list[np.ndarray]:
     import jax
 
@@ -219,7 +226,8 @@ def _keras_gradients(row: Case) -> list[np.ndarray]:
         out = [x for x in tree.flatten(_keras(row.op)(*args, **kwargs)) if x.dtype.kind == "f"]
         return sum((x * w).sum() for x, w in zip(out, row.weights))
 
-    return [np.asarray(g) for g in jax.grad(loss, argnums=tuple(range(len(row.floats))))(*row.floats)]
+    # Compiled as one: JAX would else compile each operation of the gradient by itself.
+    return [np.asarray(g) for g in jax.jit(jax.grad(loss, argnums=tuple(range(len(row.floats)))))(*row.floats)]
 
 
 def _finite_differences(row: Case, step: float = 1e-5) -> list[np.ndarray]:

@@ -65,7 +65,7 @@ def rescued(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     return narrow(fn(*args, **kwargs)) if thin else None
 
 
-# -- elementwise -----------------------------------------------------------------------------------------------------------
+# -- elementwise -------------------------------------------------------------------------------------------------------
 
 
 def _tensors(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -166,7 +166,7 @@ def _cast(x: Tensor, dtype: Any) -> Tensor:
     return x.to(to)
 
 
-# -- reductions ------------------------------------------------------------------------------------------------------------
+# -- reductions --------------------------------------------------------------------------------------------------------
 
 
 def _sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -374,7 +374,7 @@ def _unique(
     return out[0] if len(out) == 1 else tuple(out)
 
 
-# -- shapes and indices ----------------------------------------------------------------------------------------------------
+# -- shapes and indices ------------------------------------------------------------------------------------------------
 
 
 def _reshape(x: Tensor, newshape: Any) -> Tensor:
@@ -651,7 +651,7 @@ def _highest(dtype: torch.dtype) -> float:
     return math.inf if dtype.is_floating_point else torch.iinfo(dtype).max
 
 
-# -- constructors ----------------------------------------------------------------------------------------------------------
+# -- constructors ------------------------------------------------------------------------------------------------------
 
 
 def _filled(value: int) -> Callable[..., Tensor]:
@@ -728,7 +728,7 @@ def _tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
     return torch.tril(_filled(1)((N, N if M is None else M), dtype), k)
 
 
-# -- linear algebra --------------------------------------------------------------------------------------------------------
+# -- linear algebra ----------------------------------------------------------------------------------------------------
 
 
 def _matmul(x1: Tensor, x2: Tensor) -> Tensor:
@@ -859,7 +859,7 @@ def _irfft(x: Tensor, fft_length: int | None = None) -> Tensor:
     return torch.fft.irfft(x, fft_length)
 
 
-# -- activations -----------------------------------------------------------------------------------------------------------
+# -- activations -------------------------------------------------------------------------------------------------------
 
 
 def _softmax(x: Tensor, axis: Any = -1) -> Tensor:
@@ -901,13 +901,6 @@ def _softplus(x: Tensor) -> Tensor:
 
 def _threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
     return F.threshold(x, threshold, default_value)
-
-
-def _one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Tensor:
-    classes = torch.arange(num_classes, dtype=x.dtype if not x.is_floating_point() else torch.int64, device=x.device)
-    axis = axis + x.ndim + 1 if axis < 0 else axis
-    classes = classes.reshape(-1, *(1,) * (x.ndim - axis))
-    return (x.unsqueeze(axis) == classes).to(float_dtype() if dtype is None else native_dtype(dtype))
 
 
 def _stop_gradient(variable: Tensor) -> Tensor:
@@ -998,7 +991,7 @@ natives: dict[str, Callable[..., Any]] = {
     "elu": _alpha(F.elu), "celu": _alpha(F.celu), "selu": torch.selu, "softplus": _softplus, "softsign": F.softsign,
     "leaky_relu": _leaky_relu, "hard_sigmoid": F.hardsigmoid, "hard_silu": F.hardswish, "hard_swish": F.hardswish,
     "hard_tanh": F.hardtanh, "hard_shrink": _shrink(F.hardshrink), "soft_shrink": _shrink(F.softshrink),
-    "tanh_shrink": F.tanhshrink, "threshold": _threshold, "glu": lambda x, axis=-1: F.glu(x, axis), "one_hot": _one_hot,
+    "tanh_shrink": F.tanhshrink, "threshold": _threshold, "glu": lambda x, axis=-1: F.glu(x, axis),
     **nn.natives,
     **random.natives,
     **control.natives,
