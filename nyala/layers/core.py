@@ -8,6 +8,7 @@ from typing import Any
 
 from nyala import activations, ops
 from nyala._typing import Identifier, Shape, Tensor, TensorLike
+from nyala.backends import dtypes
 from nyala.base import check
 from nyala.layers import _weights
 from nyala.layers.base import Layer
@@ -231,7 +232,7 @@ class Embedding(_weights.LoRA):
         self.embeddings = _weights.add(self, "embeddings", (self.input_dim, self.output_dim))
 
     def call(self, inputs: TensorLike) -> Tensor:
-        if not ops.is_int_dtype(inputs):
+        if not dtypes.is_int(ops.dtype(inputs)):
             inputs = ops.cast(inputs, "int32")
         x = ops.take(self.embeddings, inputs, axis=0)
         if self.lora_enabled:

@@ -89,10 +89,9 @@ def _conv_transpose(
         before = [max(r - s, 0) // 2 if padding == "same" else 0 for r, s in zip(reach, strides)]
         out = [n * s + (0 if padding == "same" else max(r - s, 0)) for n, r, s in zip(sizes[1:-1], reach, strides)]
     else:
-        before = [r // 2 if padding == "same" else 0 for r in reach]
-        out = [
-            (n - 1) * s + r - 2 * b + p for n, s, r, b, p in zip(sizes[1:-1], strides, reach, before, output_padding)
-        ]
+        cuts = [(2 * (r // 2) if padding == "same" else 0) - p for r, p in zip(reach, output_padding)]
+        before = [max(c, 0) // 2 for c in cuts]
+        out = [(n - 1) * s + r - c for n, s, r, c in zip(sizes[1:-1], strides, reach, cuts)]
     full = [(n - 1) * s + r for n, s, r in zip(sizes[1:-1], strides, reach)]
     spread = _transposed(inputs, kernel, strides, full, dilation)
     # The gradient of the padding is a cut; where the result is longer than what the inputs reach, zeros follow.

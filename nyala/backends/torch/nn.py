@@ -136,9 +136,9 @@ def transposed_part(n: int, k: int, s: int, padding: str, extra: int | None) -> 
     if padding == "valid":
         return 0, n * s + max(k - s, 0) if extra is None else (n - 1) * s + k + extra
     if extra is None:
-        length = n * s
-        return max(k - s, 0) // 2, length
-    return k // 2, (n - 1) * s + k - 2 * (k // 2) + extra
+        return max(k - s, 0) // 2, n * s
+    cut = 2 * (k // 2) - extra
+    return max(cut, 0) // 2, (n - 1) * s + k - cut
 
 
 def _pool(kernels: dict[int, Callable[..., Tensor]], fill: float, **options: Any) -> Callable[..., Tensor]:
