@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,17 @@ from nyala.ops.shapes import arange, broadcast_to, expand_dims, flip, pad, resha
 
 
 @op("float")
-def fft(x: Any) -> tuple[Tensor, Tensor]:
+def fft(x: Sequence[TensorLike]) -> tuple[Tensor, Tensor]:
     """The discrete Fourier transform of the last axis of ``(real, imaginary)``."""
 
 
 @op("float")
-def fft2(x: Any) -> tuple[Tensor, Tensor]:
+def fft2(x: Sequence[TensorLike]) -> tuple[Tensor, Tensor]:
     """The discrete Fourier transform of the last two axes of ``(real, imaginary)``."""
 
 
 @op("float")
-def ifft2(x: Any) -> tuple[Tensor, Tensor]:
+def ifft2(x: Sequence[TensorLike]) -> tuple[Tensor, Tensor]:
     """The inverse of ``fft2``."""
 
 
@@ -42,7 +43,7 @@ def rfft(x: TensorLike, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
 
 
 @op("float")
-def irfft(x: Any, fft_length: int | None = None) -> Tensor:
+def irfft(x: Sequence[TensorLike], fft_length: int | None = None) -> Tensor:
     """The inverse of ``rfft``; ``fft_length``: of the result."""
 
 

@@ -241,6 +241,11 @@ def _fft(fn: Callable[..., Array]) -> Callable[..., Any]:
     return run
 
 
+def _rfft(x: Array, fft_length: int | None = None) -> tuple[Array, Array]:
+    out = jnp.fft.rfft(x, fft_length)
+    return jnp.real(out), jnp.imag(out)
+
+
 def _svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     return tuple(found) if isinstance(found := jnp.linalg.svd(x, full_matrices, compute_uv), tuple) else found
 
@@ -339,7 +344,7 @@ NATIVES: dict[str, Callable[..., Any]] = {
     "imag": jnp.imag,
     "conj": jnp.conj,
     "angle": jnp.angle,
-    "complex": lax.complex,
+    "view_as_complex": lambda x: lax.complex(x[..., 0], x[..., 1]),
     "clip": jnp.clip,
     "nan_to_num": jnp.nan_to_num,
     "view": _view,
@@ -395,6 +400,15 @@ NATIVES: dict[str, Callable[..., Any]] = {
     "diagonal": jnp.diagonal,
     "tril": jnp.tril,
     "triu": jnp.triu,
+    # activations
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "sigmoid": lax.logistic,
+    "softplus": jax.nn.softplus,
+    "silu": jax.nn.silu,
+    "gelu": jax.nn.gelu,
+    "softmax": lambda x, axis=-1: jax.nn.softmax(x, _axis(axis)),
+    "log_softmax": lambda x, axis=-1: jax.nn.log_softmax(x, _axis(axis)),
     # creation
     "full": _full,
     "arange": _arange,
@@ -416,9 +430,9 @@ NATIVES: dict[str, Callable[..., Any]] = {
     "lu_factor": lambda x: tuple(jsp.linalg.lu_factor(x)),
     "lstsq": lambda a, b, rcond=None: jnp.linalg.lstsq(a, b, rcond)[0],
     "norm": _norm,
-    "_fft": _fft(jnp.fft.fft),
-    "_fft2": _fft(jnp.fft.fft2),
-    "_ifft2": _fft(jnp.fft.ifft2),
-    "_rfft": lambda x, n: jnp.fft.rfft(x, n),
-    "_irfft": lambda x, n: jnp.fft.irfft(x, n),
+    "fft": _fft(jnp.fft.fft),
+    "fft2": _fft(jnp.fft.fft2),
+    "ifft2": _fft(jnp.fft.ifft2),
+    "rfft": _rfft,
+    "irfft": lambda x, fft_length=None: jnp.fft.irfft(lax.complex(*x), fft_length),
 }
