@@ -39,30 +39,10 @@ from nyala.graph.symbolic import SymbolicTensor
 _FROM_NUMPY = frozenset(np.dtype(n) for n in dtypes.ALL if n in np.sctypeDict)
 _SAME_BITS = {"bfloat16": np.uint16, "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8}
 # What torch's own code and users of torch ask of a parameter.
-_TORCH_ATTRIBUTES = frozenset(
-    [
-        "grad",
-        "requires_grad",
-        "is_leaf",
-        "grad_fn",
-        "data",
-        "device",
-        "detach",
-        "cpu",
-        "cuda",
-        "to",
-        "stride",
-        "item",
-        "backward",
-        "register_hook",
-        "retain_grad",
-        "is_cuda",
-        "layout",
-        "element_size",
-        "untyped_storage",
-        "data_ptr",
-    ]
-)
+_TORCH_ATTRIBUTES = frozenset({
+    "grad", "requires_grad", "is_leaf", "grad_fn", "data", "device", "detach", "cpu", "cuda", "to", "stride", "item",
+    "backward", "register_hook", "retain_grad", "is_cuda", "layout", "element_size", "untyped_storage", "data_ptr",
+})  # fmt: skip
 
 
 class _Local(threading.local):
@@ -180,8 +160,8 @@ class Backend(BackendBase):
             return
         if isinstance(value, FakeTensor) or torch._C._functorch.is_batchedtensor(value):
             raise RuntimeError(
-                f"variable `{variable.path}` was assigned inside a function that torch traces without Nyala's knowledge, so "
-                "the value would be lost; use nyala.ops.vectorized_map or nyala.function"
+                f"variable `{variable.path}` was assigned inside a function that torch traces without Nyala's "
+                "knowledge, so the value would be lost; use nyala.ops.vectorized_map or nyala.function"
             )
         with torch.no_grad():
             storage.copy_(value)
@@ -202,7 +182,7 @@ class Backend(BackendBase):
                 out = fn(*inputs)
         except DynamicOutputShapeException as error:
             raise ValueError(
-                f"the shape of the result of `{_op_name(error)}` depends on values, which a symbolic tensor does not have"
+                f"the shape that `{_op_name(error)}` gives depends on values, which a symbolic tensor does not have"
             ) from error
         except DataDependentOutputException as error:
             raise ValueError(
@@ -292,9 +272,9 @@ def _outside() -> Iterator[None]:
 
 
 def _device_for(value: np.ndarray) -> torch.device:
-    """Seed states stay on the host, where a generator reads them without waiting for the device; the rest does not."""
-    seed = value.dtype.name == "uint32" and value.shape == (2,)
-    return torch.device("cpu") if seed else default_device()
+    """Seed states and counters of steps stay on the host, where they are read without waiting for the device."""
+    on_host = value.dtype.kind in "iu" and (value.ndim == 0 or (value.dtype.name == "uint32" and value.shape == (2,)))
+    return torch.device("cpu") if on_host else default_device()
 
 
 def _alike(backend: Backend, x: Any) -> list[Tensor]:
@@ -317,7 +297,7 @@ def _op_name(error: Any) -> str:
 
 
 def _leaf(value: Tensor, nested: bool) -> Tensor:
-    """What gradients are taken by. An inner gradient is by an alias, so that what came before it is a constant to it."""
+    """What gradients are taken by. An inner one is by an alias: what was made of the value before is constant to it."""
     if nested:
         return value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
     return value if value.requires_grad and value.is_leaf else value.detach().requires_grad_()
@@ -343,7 +323,7 @@ def _detached(nest: Nest) -> Nest:
 
 
 def _flush(state: StateScope, nested: bool) -> None:
-    """Assign what was written in ``state`` in the scope around, all at once: no write may change the value of another."""
+    """Assign what was written in ``state`` in the scope around; no write may change the value of another."""
     writes = state.writes()
     if not writes:
         return

@@ -54,9 +54,9 @@ def adam(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
     amsgrad: bool = False,
-    **other: Any,
+    weight_decay: float = 0.0,
 ) -> bool:
-    """w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
+    """w -= lr weight_decay w; w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
 
     torch's kernel adds its epsilon after v is divided by 1 - b2^t, so it is given eps / sqrt(1 - b2^t).
     """
@@ -70,12 +70,25 @@ def adam(
     if not all(_flat_alike(weights, s) for s in state):
         return False
     t = int(iterations) + 1
-    epsilon = epsilon / (1.0 - beta_2**t) ** 0.5
     count = torch.full((), float(t), device=weights[0].device)
-    torch._fused_adam_(
-        weights, _aligned(weights, gradients), state[0], state[1], state[2] if amsgrad else [], [count] * len(weights),
-        lr=float(learning_rate), beta1=beta_1, beta2=beta_2, weight_decay=0.0, eps=epsilon, amsgrad=amsgrad, maximize=False,
-    )  # fmt: skip
+    # On the device a rate that is a tensor stays there; on the host the kernel wants a number.
+    rate = float(learning_rate) if weights[0].device.type == "cpu" else learning_rate
+    kernel = torch._fused_adamw_ if weight_decay else torch._fused_adam_
+    kernel(
+        weights,
+        _aligned(weights, gradients),
+        state[0],
+        state[1],
+        state[2] if amsgrad else [],
+        [count] * len(weights),
+        lr=rate,
+        beta1=beta_1,
+        beta2=beta_2,
+        weight_decay=weight_decay,
+        eps=epsilon / (1.0 - beta_2**t) ** 0.5,
+        amsgrad=amsgrad,
+        maximize=False,
+    )
     return True
 
 
@@ -89,7 +102,6 @@ def sgd(
     iterations: Any = None,
     momentum: float = 0.0,
     nesterov: bool = False,
-    **other: Any,
 ) -> bool:
     """m = momentum m - lr g; w += m, or with ``nesterov`` w += momentum m - lr g."""
     weights = _storages(variables)

@@ -1,8 +1,8 @@
 """Convolution, pooling, normalization and attention on torch's kernels.
 
 The ops' layout is channels last. To torch it is permuted without a copy, which torch recognises as its own
-``channels_last`` memory format and keeps in the result. One-dimensional kernels run as two-dimensional ones of height 1,
-for which that format exists (2.5 times faster).
+``channels_last`` memory format and keeps in the result. One-dimensional kernels run as two-dimensional ones of
+height 1, for which that format exists (2.5 times faster).
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def _average_pool(inputs: Tensor, pool_size: Ints, strides: Ints, padding: str, 
     )
 
 
-# -- normalization ---------------------------------------------------------------------------------------------------------
+# -- normalization -----------------------------------------------------------------------------------------------------
 
 
 def _at_end(x: Tensor, axis: Any) -> tuple[Tensor, tuple[int, ...], Callable[[Tensor], Tensor]]:

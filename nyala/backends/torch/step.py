@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nyala import backends
 from nyala._typing import Nest
+from nyala.backends.torch.control import _at
 from nyala.base import tree
 from nyala.base.scope import python_state
 
@@ -26,7 +27,7 @@ def compile(
     jit: bool | None = None,
     donate: bool = True,
 ) -> Callable[..., Nest]:
-    """``fn`` itself inside the backend's scope, its NumPy arguments converted; with ``jit=True`` by ``torch.compile``."""
+    """``fn`` itself inside the backend's scope, its NumPy arguments converted; ``jit=True``: by ``torch.compile``."""
     run = _compiled(fn) if jit else fn
     local = backends.local
 
@@ -66,7 +67,7 @@ def compile_loop(
         n = next(x.shape[0] for x in tree.flatten(xs) if isinstance(x, Tensor))
         out = None
         for i in range(n):
-            out = step(tree.map(lambda x: x[i] if isinstance(x, Tensor) else x, xs), *rest)
+            out = step(_at(xs, i), *rest)
         return out
 
     return call
