@@ -136,7 +136,6 @@ class Loss(Configurable):
     role = "loss"
     keras_module = "keras.losses"
     config_order = ("name", "reduction")
-    config_skip = frozenset({"dtype"})
     casts_labels = True
     """Whether ``y_true`` is brought to ``dtype`` too; class indices are not."""
 
@@ -170,6 +169,7 @@ class Loss(Configurable):
 
     def get_config(self) -> Config:
         config = super().get_config()
+        config.pop("dtype", None)
         return {**config, "dtype": self.dtype} if self._own_dtype else config
 
     def __repr__(self) -> str:

@@ -89,12 +89,12 @@ def dice(y_true: TensorLike, y_pred: TensorLike, axis: Axis = None) -> Tensor:
 
 @loss_function()
 def tversky(y_true: TensorLike, y_pred: TensorLike, alpha: float = 0.5, beta: float = 0.5, axis: Axis = None) -> Tensor:
-    """1 - tp / (tp + alpha fp + beta fn), sums over ``axis``, all axes if ``None``; https://arxiv.org/abs/1706.05721."""
+    """1 - tp / (tp + alpha fn + beta fp), sums over ``axis``, all axes if ``None``; https://arxiv.org/abs/1706.05721."""
     y_true, y_pred = pair("tversky", y_true, y_pred)
     both = ops.sum(y_true * y_pred, axis=axis)
     false_positives = ops.sum((1.0 - y_true) * y_pred, axis=axis)
     false_negatives = ops.sum(y_true * (1.0 - y_pred), axis=axis)
-    return 1.0 - both / (both + alpha * false_positives + beta * false_negatives + config.epsilon())
+    return 1.0 - both / (both + alpha * false_negatives + beta * false_positives + config.epsilon())
 
 
 class Hinge(LossFunctionWrapper):
@@ -157,7 +157,7 @@ class Dice(LossFunctionWrapper):
 class Tversky(LossFunctionWrapper):
     """Dice with separate weights for false positives and false negatives.
 
-    Args: alpha: weight of false positives; beta: of false negatives; axis: as for Dice.
+    Args: alpha: weight of false negatives; beta: of false positives; axis: as for Dice.
     """
 
     config_order = ("name", "reduction", "alpha", "beta")

@@ -157,6 +157,8 @@ class Metric(Configurable):
     def merge_state(self, metrics: Iterable[Metric]) -> None:
         """Add the state of other metrics of this class, e.g. those of other workers."""
         for other in metrics:
+            if not self._made:
+                self.to_backend(self._backend or other._backend or backends.current())
             self.match(other)
             ours, theirs = self.variables, other.variables
             if [v.shape for v in ours] != [v.shape for v in theirs]:

@@ -20,7 +20,8 @@ def weighted_sums(
     values = ops.convert_to_tensor(values, metric.dtype)
     weights = None if sample_weight is None else ops.convert_to_tensor(sample_weight, metric.dtype)
     if weights is not None:
-        values, weights = _without_finer_axes(values, weights)
+        if mask is None:
+            values = _without_finer_axes(values, weights)
         weights = fit_weights(metric, weights, values)
     if mask is not None:
         valid = fit_weights(metric, ops.cast(mask, metric.dtype), values, "mask")
@@ -33,10 +34,10 @@ def weighted_sums(
     return ops.sum(_per_sample(values * weights)), ops.sum(_per_sample(weights))
 
 
-def _without_finer_axes(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _without_finer_axes(values: Tensor, weights: Tensor) -> Tensor:
     """Average ``values`` over the axes that ``weights`` do not have."""
     extra = len(values.shape) - len(weights.shape)
-    return (ops.mean(values, axis=tuple(range(-extra, 0))) if extra > 0 else values), weights
+    return ops.mean(values, axis=tuple(range(-extra, 0))) if extra > 0 else values
 
 
 def _per_sample(values: Tensor) -> Tensor:

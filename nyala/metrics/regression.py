@@ -146,8 +146,8 @@ class R2Score(SizedMetric):
     Args:
         class_aggregation: how the outputs' scores become one: ``"uniform_average"``, ``"variance_weighted_average"``
             or ``None`` (one score each).
-        num_regressors: of inputs, for the adjusted score 1 - (1 - r2) (n - 1) / (n - num_regressors - 1); 0: not so.
-            With fewer samples n than it needs the score is not adjusted either.
+        num_regressors: of inputs, for the adjusted score 1 - (1 - r2) (n - 1) / (n - num_regressors - 1) with n the
+            number of values; 0, or fewer values than that needs: not adjusted.
     """
 
     def __init__(
@@ -186,8 +186,10 @@ class R2Score(SizedMetric):
         self.squared_sum.assign_add(ops.sum(weighted * y_true, axis=0))
         self.total_mse.assign_add(ops.sum(weights * ops.square(y_true - y_pred), axis=0))
         self.count.assign_add(ops.sum(weights, axis=0))
-        valid = ops.shape(y_true)[0] if mask is None else ops.sum(ops.cast(mask, self.dtype))
-        self.num_samples.assign_add(ops.cast(valid, self.dtype))
+        valid = ops.ones_like(y_true)
+        if mask is not None:
+            valid = valid * fit_weights(self, ops.cast(mask, self.dtype), y_true, "mask")
+        self.num_samples.assign_add(ops.sum(valid))
 
     def result(self) -> Tensor:
         self.known_size()
