@@ -322,7 +322,7 @@ def _axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
 
 
 def _along(x: Tensor, weights: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """``weights`` of the shape that ``x`` has along ``axes``, ready to broadcast against it; others stay as they are."""
+    """``weights`` of the shape that ``x`` has along ``axes``, ready to broadcast; others stay as they are."""
     rank = len(x.shape)
     if len(weights.shape) != len(axes) or axes == tuple(range(rank - len(axes), rank)):
         return weights

@@ -147,10 +147,10 @@ def _conv_cases(rank: int) -> list:
         case("conv_transpose", x, backwards, strides=2, output_padding=1, _dtypes=()),
         case("conv_transpose", x, backwards, strides=2, padding="same", output_padding=0, _dtypes=()),
         case("conv_transpose", x, backwards, dilation_rate=2, padding="same", _dtypes=()),
-        case("max_pool", x, 2, _batch=True),
+        case("max_pool", x, 2, 2, _batch=True),
         case("max_pool", x, 3, 2, "same"),
         case("max_pool", x, 2, 3, _dtypes=()),
-        case("average_pool", x, 2, _batch=True),
+        case("average_pool", x, 2, 2, _batch=True),
         case("average_pool", x, 3, 2, "same"),
     ]
     if rank < 3:
