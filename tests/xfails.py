@@ -7,6 +7,8 @@ fixture ``deviation``; a row that no longer fails makes its test fail, so the ta
 from __future__ import annotations
 
 XFAILS: dict[str, dict[str, str]] = {
+    "optimizers/MultiOptimizer": {"any": "a rule per variable is not there yet"},
+    "optimizers/OptimizerMap": {"any": "a rule per variable is not there yet"},
     "optimizers/Adafactor-learning_rate-relative_step-clip_threshold": {
         "any": "Keras ignores relative_step=False; here the rate stays what it is"
     },

@@ -485,11 +485,12 @@ class Optimizer(Configurable):
         if not self.fused or not variables or scope.local.scope is not None:
             return False
         table, name, hyper = variables[0].backend.fused_updates, self.fused, {n: getattr(self, n) for n in self.hyper}
-        if self.weight_decay:
-            name += "w"
-            hyper["weight_decay"] = self.weight_decay
-            if self._no_decay:
+        decays = {self._decay(v) or 0.0 for v in variables}
+        if decays != {0.0}:
+            if len(decays) > 1:
                 return False
+            name += "w"
+            hyper["weight_decay"] = decays.pop()
         kernel = table.get(name)
         if kernel is None:
             return False

@@ -244,9 +244,9 @@ def _adam(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
     amsgrad: bool = False,
-    **hyper: Any,
+    weight_decay: float = 0.0,
 ) -> bool:
-    """w -= lr * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon) with t = iterations + 1."""
+    """w -= lr * decay * w; w -= lr * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon) with t = iterations + 1."""
     if amsgrad or not _in_place(variables):
         return False
     powers: dict[Any, tuple[Tensor, Tensor]] = {}
@@ -256,6 +256,8 @@ def _adam(
             t = tf.cast(iterations, kind) + 1
             powers[kind] = tf.pow(tf.cast(beta_1, kind), t), tf.pow(tf.cast(beta_2, kind), t)
         first, second = powers[kind]
+        if weight_decay:
+            v._storage.assign_sub(v._storage * (tf.cast(learning_rate, kind) * weight_decay))
         tf.raw_ops.ResourceApplyAdam(
             var=v._storage.handle, m=m._storage.handle, v=n._storage.handle, beta1_power=first, beta2_power=second,
             lr=tf.cast(learning_rate, kind), beta1=tf.cast(beta_1, kind), beta2=tf.cast(beta_2, kind),
@@ -264,4 +266,4 @@ def _adam(
     return True
 
 
-FUSED_UPDATES: dict[str, Callable[..., bool]] = {"adam": _adam, "sgd": _sgd}
+FUSED_UPDATES: dict[str, Callable[..., bool]] = {"adam": _adam, "adamw": _adam, "sgd": _sgd}
