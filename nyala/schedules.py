@@ -145,7 +145,7 @@ class PolynomialDecay(LearningRateSchedule):
 
 
 class CosineDecay(LearningRateSchedule):
-    """Half a cosine from ``initial_learning_rate`` down to ``alpha`` times it over ``decay_steps``, after a linear warm-up.
+    """Half a cosine from ``initial_learning_rate`` down to ``alpha`` times it, after a linear warm-up.
 
     Loshchilov & Hutter 2016, https://arxiv.org/abs/1608.03983
 
