@@ -38,20 +38,52 @@ def infer(fn: Callable[..., Nest], args: Any, kwargs: Any, backend: BackendBase)
     Raises what ``fn`` raises; a result whose shape depends on values raises too.
     """
     leaves, treedef = tree.flatten_with_structure((args, kwargs))
-    symbolic = [i for i, x in enumerate(leaves) if isinstance(x, SymbolicTensor)]
-    specs = [leaves[i].spec for i in symbolic]
+    sources: dict[int, SymbolicTensor] = {}
+    for x in leaves:
+        _find_sources(x, sources)
+    specs = [x.spec for x in sources.values()]
 
     def run(*values: Any) -> Nest:
-        filled = list(leaves)
-        for i, value in zip(symbolic, values):
-            filled[i] = value
-        inner_args, inner_kwargs = tree.unflatten(treedef, filled)
+        known = dict(zip(sources, values))
+        inner_args, inner_kwargs = tree.unflatten(treedef, [_value_of(x, known) for x in leaves])
         return fn(*inner_args, **inner_kwargs)
 
     if not any(None in s.shape for s in specs):
         with backends.backend_scope(backend):
             return backend.abstract(run, tuple(specs))
     return _probed(run, specs, backend)
+
+
+def is_size(x: SymbolicTensor) -> bool:
+    """Whether ``x`` may hold sizes, as ``tf.shape(y)[0]`` does: a few ints that a function gave."""
+    return (
+        x.dtype in ("int32", "int64")
+        and len(x.shape) < 2
+        and None not in x.shape
+        and x.node is not None
+        and not x.node.is_input
+        and hasattr(x.node.operation, "fn")
+    )
+
+
+def _find_sources(x: Any, into: dict[int, SymbolicTensor]) -> None:
+    """The symbolic tensors to make up values for. Sizes are computed from those that they come from instead."""
+    if isinstance(x, SymbolicTensor) and id(x) not in into:
+        if is_size(x):
+            for parent in x.node.inputs:  # type: ignore[union-attr]
+                _find_sources(parent, into)
+        else:
+            into[id(x)] = x
+
+
+def _value_of(x: Any, known: dict[int, Any]) -> Any:
+    if not isinstance(x, SymbolicTensor):
+        return x
+    if id(x) not in known:
+        node: Any = x.node
+        args, kwargs = tree.map(lambda v: _value_of(v, known), (node.args, node.kwargs))
+        known[id(x)] = tree.flatten(node.operation(*args, **kwargs))[x.index]
+    return known[id(x)]
 
 
 def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendBase) -> Nest:

@@ -9,7 +9,7 @@ from typing import Any
 from nyala._typing import Nest
 from nyala.backends.base import BackendBase, TensorSpec
 from nyala.base import naming, tree
-from nyala.graph.infer import infer
+from nyala.graph.infer import infer, is_size
 from nyala.graph.symbolic import SymbolicTensor
 
 
@@ -119,11 +119,13 @@ def backend_of_inputs(nest: Nest) -> BackendBase:
 
 
 def _key(fn: Any, args: Any, kwargs: Any, backend: BackendBase) -> Any:
-    """What the inferred shapes depend on; ``None`` when an argument cannot be a key (arrays, variables, functions)."""
+    """What the inferred shapes depend on; ``None`` for arguments that are no keys (arrays, variables, functions, sizes)."""
     leaves, treedef = tree.flatten_with_structure((args, kwargs))
     parts: list[Any] = []
     for x in leaves:
         if isinstance(x, SymbolicTensor):
+            if is_size(x):
+                return None
             parts.append(x.spec)
         elif x is None or isinstance(x, (int, float, str, bool, type(Ellipsis))):
             parts.append((type(x), x))

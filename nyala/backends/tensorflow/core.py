@@ -27,6 +27,7 @@ _AGGREGATION = {
     "sum": tf.VariableAggregation.SUM,
     "only_first_replica": tf.VariableAggregation.ONLY_FIRST_REPLICA,
 }
+_STORAGE: Any = type(tf.Variable(0.0))
 _NOT_DENSE = (tf.RaggedTensor, tf.SparseTensor)
 _OF_STORAGE = frozenset({
     "handle", "_shared_name", "_unique_id", "_handle_name", "_in_graph_mode", "_id", "device", "graph", "op",
@@ -143,8 +144,10 @@ class Backend(BackendBase):
     # -- variables ---------------------------------------------------------------------------------------------------
 
     def create(self, variable: Variable, value: np.ndarray) -> None:
+        # A `tf.function` being traced would take over what `tf.Variable` makes, even inside init_scope.
+        kind = _STORAGE if self.is_tracing() and not tf.distribute.has_strategy() else tf.Variable
         with tf.init_scope():
-            variable._storage = tf.Variable(
+            variable._storage = kind(
                 tf.constant(value, tf.as_dtype(variable.dtype)),
                 trainable=variable.trainable,
                 name=variable.name,

@@ -55,7 +55,8 @@ def _conv(inputs: Tensor, kernel: Tensor, strides: _Ints, padding: str, dilation
     if groups == 1:
         if rank == 2 and max(dilation) == 1:
             return tf.nn.conv2d(inputs, kernel, strides, padding.upper())
-        return tf.nn.convolution(inputs, kernel, strides, padding.upper(), dilations=dilation)
+        layout = ("NWC", "NHWC", "NDHWC")[rank - 1]
+        return tf.nn.convolution(inputs, kernel, strides, padding.upper(), layout, dilation)
     if groups == inputs.shape[-1] and rank < 3:
         multiplier = kernel.shape[-1] // groups
         return _depthwise(
@@ -266,4 +267,22 @@ def _adam(
     return True
 
 
-FUSED_UPDATES: dict[str, Callable[..., bool]] = {"adam": _adam, "adamw": _adam, "sgd": _sgd}
+def _decoupled(update: Callable[..., bool]) -> Callable[..., bool]:
+    """``update`` after w *= 1 - lr * weight_decay."""
+
+    def run(variables: Sequence[Variable], *args: Any, learning_rate: Any, weight_decay: float, **kwargs: Any) -> bool:
+        if kwargs.get("amsgrad") or not _in_place(variables):
+            return False
+        for v in variables:
+            v._storage.assign_sub(v._storage * tf.cast(learning_rate * weight_decay, v.dtype), read_value=False)
+        return update(variables, *args, learning_rate=learning_rate, **kwargs)
+
+    return run
+
+
+FUSED_UPDATES: dict[str, Callable[..., bool]] = {
+    "adam": _adam,
+    "adamw": _decoupled(_adam),
+    "sgd": _sgd,
+    "sgdw": _decoupled(_sgd),
+}
