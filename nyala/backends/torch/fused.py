@@ -1,6 +1,7 @@
 """Optimizer updates over all variables at once, by torch's fused and ``_foreach`` kernels.
 
-The fused kernels read weights, gradients and slots flat, so their strides must agree; gradients are rearranged where not.
+The fused kernels read weights, gradients and slots flat, so their strides must agree; gradients are rearranged
+where they do not.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _aligned(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Ten
 
 
 def _flat_alike(weights: Sequence[Tensor], slots: Sequence[Tensor]) -> bool:
-    """Whether the memory of ``slots`` is laid out like that of ``weights``, and all are of one kind the kernel knows."""
+    """Whether ``slots`` lie in memory as ``weights`` do, and all are of one kind that the kernel knows."""
     kind, device = weights[0].dtype, weights[0].device
     return kind in _KINDS and all(
         s.stride() == w.stride() and s.dtype is w.dtype is kind and s.device == w.device == device

@@ -907,12 +907,6 @@ def _stop_gradient(variable: Tensor) -> Tensor:
     return variable.detach()
 
 
-def _convert_to_numpy(x: Tensor) -> np.ndarray:
-    from nyala.backends import get
-
-    return get("torch").to_numpy(x)
-
-
 def _view(x: Tensor, dtype: Any = None) -> Tensor:
     return x if dtype is None else x.contiguous().view(native_dtype(dtype))
 
@@ -924,7 +918,7 @@ natives: dict[str, Callable[..., Any]] = {
     "maximum": _maximum, "minimum": _minimum, "arctan2": _tensors(torch.atan2), "hypot": _tensors(torch.hypot),
     "logaddexp": _tensors(torch.logaddexp), "logaddexp2": _tensors(torch.logaddexp2), "fmax": _tensors(torch.fmax),
     "fmin": _tensors(torch.fmin), "fmod": torch.fmod, "heaviside": _tensors(torch.heaviside),
-    "nextafter": _tensors(torch.nextafter), "copysign": torch.copysign, "gcd": torch.gcd, "lcm": torch.lcm,
+    "nextafter": _tensors(torch.nextafter), "gcd": torch.gcd, "lcm": torch.lcm,
     "ldexp": _ldexp, "isclose": _isclose,
     "equal": torch.eq, "not_equal": torch.ne, "less": torch.lt, "less_equal": torch.le, "greater": torch.gt,
     "greater_equal": torch.ge, "logical_and": torch.logical_and, "logical_or": torch.logical_or,
@@ -939,11 +933,11 @@ natives: dict[str, Callable[..., Any]] = {
     "trunc": _unless_float(torch.trunc, lambda x: x), "round": _round, "clip": _clip,
     "square": _bool_as(torch.square, torch.int32), "sqrt": torch.sqrt, "rsqrt": torch.rsqrt, "cbrt": _cbrt,
     "reciprocal": torch.reciprocal, "exp": torch.exp, "exp2": torch.exp2, "expm1": torch.expm1, "log": torch.log,
-    "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p, "sin": torch.sin, "cos": torch.cos, "tan": torch.tan,
+    "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p, "sin": torch.sin, "cos": torch.cos,
+    "tan": torch.tan,
     "arcsin": torch.asin, "arccos": torch.acos, "arctan": torch.atan, "sinh": torch.sinh, "cosh": torch.cosh,
     "tanh": torch.tanh, "arcsinh": torch.asinh, "arccosh": torch.acosh, "arctanh": torch.atanh, "erf": torch.erf,
     "erfc": torch.erfc, "erfinv": _erf_inv, "sinc": _floats_only(torch.sinc), "i0": torch.i0,
-    "lgamma": torch.lgamma, "digamma": torch.digamma,
     "deg2rad": torch.deg2rad, "rad2deg": torch.rad2deg, "angle": _angle, "real": torch.real,
     "imag": lambda x: x.imag if x.is_complex() else torch.zeros_like(x), "conjugate": torch.conj_physical,
     "conj": torch.conj_physical, "isfinite": torch.isfinite, "isinf": torch.isinf, "isnan": torch.isnan,
@@ -952,7 +946,6 @@ natives: dict[str, Callable[..., Any]] = {
     "bitwise_not": torch.bitwise_not, "bitwise_invert": torch.bitwise_not, "nan_to_num": _nan_to_num,
     "cast": _cast, "stop_gradient": _stop_gradient, "copy": torch.clone, "view": _view,
     "view_as_complex": torch.view_as_complex, "view_as_real": torch.view_as_real, "polar": torch.polar,
-    "convert_to_numpy": _convert_to_numpy,
     # reductions
     "sum": _sum, "mean": _mean, "prod": _prod, "max": _extreme(torch.amax, torch.maximum),
     "min": _extreme(torch.amin, torch.minimum), "amax": _extreme(torch.amax, torch.maximum),
@@ -987,9 +980,9 @@ natives: dict[str, Callable[..., Any]] = {
     "lu_factor": _lu_factor, "logdet": torch.logdet, "rfft": _rfft, "irfft": _irfft,
     # activations
     "softmax": _softmax, "log_softmax": _log_softmax, "relu": _relu, "relu6": lambda x: F.relu6(_float(x)),
-    "sigmoid": torch.sigmoid, "log_sigmoid": F.logsigmoid, "silu": F.silu, "swish": F.silu, "gelu": _gelu,
+    "sigmoid": torch.sigmoid, "log_sigmoid": F.logsigmoid, "silu": F.silu, "gelu": _gelu,
     "elu": _alpha(F.elu), "celu": _alpha(F.celu), "selu": torch.selu, "softplus": _softplus, "softsign": F.softsign,
-    "leaky_relu": _leaky_relu, "hard_sigmoid": F.hardsigmoid, "hard_silu": F.hardswish, "hard_swish": F.hardswish,
+    "leaky_relu": _leaky_relu, "hard_sigmoid": F.hardsigmoid, "hard_silu": F.hardswish,
     "hard_tanh": F.hardtanh, "hard_shrink": _shrink(F.hardshrink), "soft_shrink": _shrink(F.softshrink),
     "tanh_shrink": F.tanhshrink, "threshold": _threshold, "glu": lambda x, axis=-1: F.glu(x, axis),
     **nn.natives,

@@ -202,21 +202,21 @@ def batch_normalization(
     epsilon: float = 1e-3,
 ) -> Tensor:
     axis %= x.ndim
-    low = x.dtype in (torch.float16, torch.bfloat16)
-    if low:
-        mean, variance = mean.float(), variance.float()
+    kind = x.dtype
+    if kind in (torch.float16, torch.bfloat16):
+        x, mean, variance = x.float(), mean.float(), variance.float()
     constant = not (torch.is_grad_enabled() and (mean.requires_grad or variance.requires_grad))
     if constant and x.ndim >= 2:
         # torch's kernel takes the statistics as constants.
         scale, offset = (None if v is None else v.to(mean.dtype) for v in (scale, offset))
         out = F.batch_norm(torch.movedim(x, axis, 1), mean, variance, scale, offset, False, 0.0, epsilon)
-        return torch.movedim(out, 1, axis)
+        return torch.movedim(out, 1, axis).to(kind)
     shape = [-1 if i == axis else 1 for i in range(x.ndim)]
     factor = torch.rsqrt(variance + epsilon)
     factor = factor if scale is None else factor * scale
     shift = -mean * factor if offset is None else offset - mean * factor
     out = torch.addcmul(shift.reshape(shape), x, factor.reshape(shape))
-    return out.to(x.dtype) if low else out
+    return out.to(kind)
 
 
 def layer_normalization(
