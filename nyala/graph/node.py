@@ -119,7 +119,7 @@ def backend_of_inputs(nest: Nest) -> BackendBase:
 
 
 def _key(fn: Any, args: Any, kwargs: Any, backend: BackendBase) -> Any:
-    """What the inferred shapes depend on; ``None`` for arguments that are no keys (arrays, variables, functions, sizes)."""
+    """What the inferred shapes depend on; ``None`` for arguments that are no keys (arrays, functions, sizes)."""
     leaves, treedef = tree.flatten_with_structure((args, kwargs))
     parts: list[Any] = []
     for x in leaves:

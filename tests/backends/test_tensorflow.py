@@ -27,7 +27,7 @@ def variable(*values: float) -> Variable:
     return Variable(np.array(values, "float32"))
 
 
-# -- TF's functions over our variables -------------------------------------------------------------------------------------
+# -- TF's functions over our variables ---------------------------------------------------------------------------------
 
 
 def test_tape_takes_variables_as_sources():
@@ -88,7 +88,7 @@ def test_what_is_not_dense_is_refused():
         ops.add(tf.sparse.from_dense([[1.0, 0.0]]), 1.0)
 
 
-# -- gradients and steps -----------------------------------------------------------------------------------------------------
+# -- gradients and steps -----------------------------------------------------------------------------------------------
 
 
 def test_value_and_grad_makes_slices_dense(here):
@@ -176,7 +176,7 @@ def test_fused_kernels_are_the_written_rule(here, name):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
 
 
-# -- symbolic tensors --------------------------------------------------------------------------------------------------------
+# -- symbolic tensors --------------------------------------------------------------------------------------------------
 
 
 def run(output: SymbolicTensor, given: SymbolicTensor, value: tf.Tensor) -> tf.Tensor:
@@ -210,7 +210,7 @@ def test_tf_data_elements_are_arguments(here):
     assert [float(step(*pair)) for pair in data] == [8, 24]
 
 
-# -- unknown dimensions --------------------------------------------------------------------------------------------------------
+# -- unknown dimensions ------------------------------------------------------------------------------------------------
 
 
 def test_ops_in_a_function_with_unknown_dimensions():
