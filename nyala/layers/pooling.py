@@ -224,7 +224,7 @@ class _AdaptiveAveragePooling(_AdaptivePooling):
 
 
 class AdaptiveMaxPooling1D(_AdaptiveMaxPooling):
-    """The largest value in each of ``output_size`` parts: (batch, steps, channels) -> (batch, output_size, channels)."""
+    """The largest value in each part: (batch, steps, channels) -> (batch, output_size, channels)."""
 
     rank = 1
 
@@ -242,7 +242,7 @@ class AdaptiveMaxPooling3D(_AdaptiveMaxPooling):
 
 
 class AdaptiveAveragePooling1D(_AdaptiveAveragePooling):
-    """The mean of each of ``output_size`` parts: (batch, steps, channels) -> (batch, output_size, channels)."""
+    """The mean of each part: (batch, steps, channels) -> (batch, output_size, channels)."""
 
     rank = 1
 
