@@ -851,12 +851,21 @@ def _matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
     return rank.to(_INDEX)
 
 
-def _rfft(x: Tensor, fft_length: int | None = None) -> Tensor:
-    return torch.fft.rfft(x, fft_length)
+def _parts(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.real, x.imag
 
 
-def _irfft(x: Tensor, fft_length: int | None = None) -> Tensor:
-    return torch.fft.irfft(x, fft_length)
+def _fourier(fn: Callable[[Tensor], Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Complex numbers pass the ops as pairs of real tensors."""
+    return lambda x: _parts(fn(torch.complex(x[0], x[1])))
+
+
+def _rfft(x: Tensor, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
+    return _parts(torch.fft.rfft(x, fft_length))
+
+
+def _irfft(x: Sequence[Tensor], fft_length: int | None = None) -> Tensor:
+    return torch.fft.irfft(torch.complex(x[0], x[1]), fft_length)
 
 
 # -- activations -------------------------------------------------------------------------------------------------------
@@ -977,7 +986,8 @@ natives: dict[str, Callable[..., Any]] = {
     "slogdet": lambda x: tuple(torch.linalg.slogdet(x)), "inv": torch.linalg.inv, "qr": _qr, "svd": _svd,
     "eig": lambda x: tuple(torch.linalg.eig(x)), "eigh": lambda x: tuple(torch.linalg.eigh(x)), "solve": _solve,
     "solve_triangular": _solve_triangular, "lstsq": _lstsq, "pinv": _pinv, "matrix_rank": _matrix_rank,
-    "lu_factor": _lu_factor, "logdet": torch.logdet, "rfft": _rfft, "irfft": _irfft,
+    "lu_factor": _lu_factor, "logdet": torch.logdet, "fft": _fourier(torch.fft.fft), "fft2": _fourier(torch.fft.fft2),
+    "ifft2": _fourier(torch.fft.ifft2), "rfft": _rfft, "irfft": _irfft,
     # activations
     "softmax": _softmax, "log_softmax": _log_softmax, "relu": _relu, "relu6": lambda x: F.relu6(_float(x)),
     "sigmoid": torch.sigmoid, "log_sigmoid": F.logsigmoid, "silu": F.silu, "gelu": _gelu,

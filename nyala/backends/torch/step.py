@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ def compile(
 
 def _compiled(fn: Callable[..., Nest]) -> Callable[..., Nest]:
     """One ``torch.compile`` a version of the Python state. The gradient inside is part of the graph."""
+    # It reads through the caches of the dtype lattice, which is pure, and says so at length.
+    warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")
     versions: dict[int, Callable[..., Nest]] = {}
 
     def run(*args: Any, **kwargs: Any) -> Nest:
