@@ -65,7 +65,8 @@ def _randint(shape: Sequence[int], low: Any, high: Any, seed: Array, dtype: str)
 
 
 def _gamma(shape: Sequence[int], alpha: Array, seed: Array, dtype: str) -> Array:
-    return jax.random.gamma(_key(seed), alpha.astype(native_dtype(dtype)), tuple(shape))
+    kind = native_dtype(dtype)
+    return jax.random.gamma(_key(seed), alpha.astype(kind), tuple(shape), kind)
 
 
 def _binomial(shape: Sequence[int], counts: Array, probabilities: Array, seed: Array, dtype: str) -> Array:
