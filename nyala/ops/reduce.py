@@ -304,7 +304,7 @@ def nanquantile(x: TensorLike, q: Any, axis: Axis = None, method: str = "linear"
     last = sum(cast(_valid(flat), "int32"), -1, True) - 1
     q = cast(q, dtype) if not isinstance(q, (int, float)) else ones_like(reshape(x, (-1,))[0]) * q
     parts = []
-    for share in [q] if not q.shape else [q[i] for i in range(q.shape[0])]:
+    for share in [q] if not len(q.shape) else [q[i] for i in range(q.shape[0])]:
         place = multiply(share, cast(maximum(last, 0), dtype))
         low = cast(floor(place), "int32")
         high = minimum(low + 1, maximum(last, 0))
@@ -321,7 +321,7 @@ def nanquantile(x: TensorLike, q: Any, axis: Axis = None, method: str = "linear"
         if keepdims:
             value = reshape(value, tuple(1 if i in axes else x.shape[i] for i in range(len(x.shape))))
         parts.append(value)
-    return parts[0] if not q.shape else concatenate([expand_dims(p, 0) for p in parts], 0)
+    return parts[0] if not len(q.shape) else concatenate([expand_dims(p, 0) for p in parts], 0)
 
 
 @op

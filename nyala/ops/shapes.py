@@ -149,7 +149,7 @@ def geomspace(
     powers = linspace(log(absolute(start)), log(absolute(stop)), num, endpoint, axis=axis)
     from nyala.ops.elementwise import exp
 
-    turn = sign(start) if not start.shape else expand_dims(sign(start), axis)
+    turn = sign(start) if not len(start.shape) else expand_dims(sign(start), axis)
     return cast(multiply(exp(powers), turn), kind)
 
 
@@ -279,7 +279,7 @@ def vstack(xs: Sequence[TensorLike]) -> Tensor:
 @op("same")
 def hstack(xs: Sequence[TensorLike]) -> Tensor:
     """Side by side: along the second axis, vectors along the first."""
-    xs = [x if x.shape else reshape(x, (1,)) for x in xs]
+    xs = [x if len(x.shape) else reshape(x, (1,)) for x in xs]
     return concatenate(xs, 0 if len(xs[0].shape) == 1 else 1)
 
 

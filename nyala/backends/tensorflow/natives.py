@@ -165,9 +165,7 @@ def _sign_bit(x: Tensor) -> Tensor:
 def _nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     if _is_int(x):
         return x
-    low, high = x.dtype.limits if x.dtype != tf.bfloat16 else (float(x.dtype.min), float(x.dtype.max))
-    if x.dtype.is_floating:
-        low, high = float(x.dtype.min), float(x.dtype.max)
+    low, high = float(x.dtype.min), float(x.dtype.max)
     zero = tf.zeros_like(x)
     x = tf.where(tf.math.is_nan(x), zero + tf.constant(nan, x.dtype), x)
     x = tf.where(x == float("inf"), zero + tf.constant(high if posinf is None else posinf, x.dtype), x)
@@ -671,12 +669,18 @@ def _lexical_order(rows: Tensor) -> Tensor:
     return order
 
 
-def _segment(fn: Native) -> Native:
+def _segment(fn: Native, of_none: float | None = None) -> Native:
     def run(data: Tensor, segment_ids: Tensor, num_segments: int | None = None, sorted: bool = False) -> Tensor:
         ids = tf.cast(segment_ids, tf.int32)
         if num_segments is None:
             num_segments = tf.reduce_max(ids) + 1
-        return fn(data, ids, num_segments)
+        out = fn(data, ids, num_segments)
+        if of_none is None or not data.dtype.is_floating:
+            return out
+        # What TF gives for a segment without rows is the least finite number.
+        counts = tf.math.unsorted_segment_sum(tf.ones_like(ids), ids, num_segments)
+        empty = tf.reshape(counts == 0, [-1, *(1,) * (len(out.shape) - 1)])
+        return tf.where(empty, tf.constant(of_none, out.dtype), out)
 
     return run
 
@@ -733,7 +737,8 @@ _MATMUL = frozenset({tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.int32, 
 def _matmul(x1: Tensor, x2: Tensor) -> Tensor:
     if x1.dtype not in _MATMUL:
         wide = tf.int32 if x1.dtype.size < 4 else tf.int64
-        return tf.cast(_matmul(tf.cast(x1, wide), tf.cast(x2, wide)), x1.dtype)
+        # Products of int8 are summed, and kept, in int32.
+        return tf.cast(_matmul(tf.cast(x1, wide), tf.cast(x2, wide)), wide if x1.dtype == tf.int8 else x1.dtype)
     left, right = len(x1.shape), len(x2.shape)
     if left > 1 and right > 1:
         if right == 2 and left > 2:
@@ -932,7 +937,7 @@ _INT_DIVISION = ("uint16", "uint32", "uint64", "int8", "int16", "uint8")
 
 NATIVES: dict[str, Native] = {
     # elementwise
-    "absolute": tf.abs,
+    "absolute": lambda x: x if x.dtype == tf.bool else tf.abs(x),
     "add": _on_bool(tf.add, tf.logical_or),
     "arccos": tf.acos, "arccosh": tf.acosh, "arcsin": tf.asin, "arcsinh": tf.asinh,
     "arctan": tf.atan, "arctan2": tf.atan2, "arctanh": tf.atanh,
@@ -949,14 +954,14 @@ NATIVES: dict[str, Native] = {
     "cos": tf.cos, "cosh": tf.cosh, "sin": tf.sin, "sinh": tf.sinh, "tan": tf.tan, "tanh": tf.tanh,
     "divide": tf.divide, "divide_no_nan": tf.math.divide_no_nan,
     "equal": tf.equal, "not_equal": tf.not_equal,
-    "erf": tf.math.erf, "erfc": tf.math.erfc, "erfinv": tf.math.erfinv,
+    "erf": tf.math.erf, "erfc": tf.math.erfc, "erfinv": via(tf.math.erfinv, "float16", "bfloat16"),
     "exp": tf.exp, "expm1": tf.math.expm1,
     "floor_divide": _int_of_bool(tf.math.floordiv),
     "mod": _int_of_bool(tf.math.floormod),
     "greater": tf.greater, "greater_equal": tf.greater_equal, "less": tf.less, "less_equal": tf.less_equal,
     "imag": lambda x: tf.math.imag(x) if x.dtype.is_complex else tf.zeros_like(x),
     "real": tf.math.real,
-    "i0": tf.math.bessel_i0,
+    "i0": via(tf.math.bessel_i0, "float16", "bfloat16"),
     "isfinite": lambda x: tf.math.is_finite(x) if x.dtype.is_floating else tf.ones_like(x, tf.bool),
     "isinf": lambda x: tf.math.is_inf(x) if x.dtype.is_floating else tf.zeros_like(x, tf.bool),
     "isnan": lambda x: tf.math.is_nan(x) if x.dtype.is_floating else tf.zeros_like(x, tf.bool),
@@ -973,7 +978,7 @@ NATIVES: dict[str, Native] = {
     "round": _round,
     "rsqrt": tf.math.rsqrt,
     "sign": tf.sign, "signbit": _sign_bit,
-    "sqrt": tf.sqrt, "square": tf.square,
+    "sqrt": tf.sqrt, "square": lambda x: tf.square(tf.cast(x, tf.int32) if x.dtype == tf.bool else x),
     "stop_gradient": _stop_gradient,
     "subtract": tf.subtract,
     "view": _view, "view_as_complex": lambda x: tf.complex(x[..., 0], x[..., 1]),
@@ -993,7 +998,8 @@ NATIVES: dict[str, Native] = {
     "std": _std, "var": _variance,
     "sum": _reduce(_reduce_sum, _sum_dtype),
     "segment_sum": _segment(tf.math.unsorted_segment_sum), "segment_prod": _segment(tf.math.unsorted_segment_prod),
-    "segment_max": _segment(tf.math.unsorted_segment_max), "segment_min": _segment(tf.math.unsorted_segment_min),
+    "segment_max": _segment(tf.math.unsorted_segment_max, -math.inf),
+    "segment_min": _segment(tf.math.unsorted_segment_min, math.inf),
     # making, shape and index
     "arange": _arange,
     "broadcast_to": tf.broadcast_to,
