@@ -1,4 +1,4 @@
-"""What every layer keeps on every backend: Keras's values, weights, configs, masks and shapes; gradients, half precision."""
+"""What every layer keeps on every backend: values, weights, configs, masks, shapes; gradients, half precision."""
 
 from __future__ import annotations
 
@@ -75,6 +75,9 @@ class Oracle:
         # Compiled as one: JAX would else compile each operation by itself.
         plain, trained = jax.jit(functools.partial(self._calls, train=case.train))(*tensors, inputs)
         self.output, self.loss = np.asarray(plain[0]), float(sum(plain[2]))
+        if self.layer.activity_regularizer is not None:  # which stateless_call leaves out
+            self.layer(inputs)
+            self.loss = float(sum(self.layer.losses))
         self.trained, self.after = None, self.weights
         if trained:
             self.trained = np.asarray(trained[0])
