@@ -592,6 +592,11 @@ def _argsort(x: Tensor, axis: int | None = -1) -> Tensor:
 def _sort(x: Tensor, axis: int | None = -1) -> Tensor:
     if axis is None:
         x, axis = _flat(x), -1
+    if x.dtype.is_floating:
+        # NaN goes last, as in NumPy; TF would leave it anywhere.
+        nan = tf.math.is_nan(x)
+        ordered = tf.sort(tf.where(nan, tf.constant(math.inf, x.dtype), x), axis)
+        return tf.where(tf.sort(tf.cast(nan, tf.int32), axis) > 0, tf.constant(math.nan, x.dtype), ordered)
     wide = {
         "bool": tf.int32,
         "uint8": tf.int32,
