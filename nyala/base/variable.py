@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,9 @@ class Variable(Operators, ForeignProtocols):
 
     Raises: ValueError on an unknown dtype, a shape with unknown dimensions or one that the value does not have.
     """
+
+    made: ClassVar[int] = 0
+    """How many variables there have been: what was collected from layers may be incomplete when it grows."""
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Variable(Operators, ForeignProtocols):
         self.dtype = dtypes.standardize(value.dtype)
         self._trainable = bool(trainable)
         self.backend.create(self, value)
+        Variable.made += 1
 
     # -- value -------------------------------------------------------------------------------------------------------
 

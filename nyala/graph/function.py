@@ -14,11 +14,12 @@ from nyala.graph.symbolic import SymbolicTensor
 class Step:
     """One node of the plan: which slots of values its call reads and writes."""
 
-    __slots__ = ("node", "operation", "source", "fill", "targets", "release", "single")
+    __slots__ = ("node", "operation", "run", "source", "fill", "targets", "release", "single")
 
     def __init__(self, node: Node, slots: dict[int, int], release: tuple[int, ...]):
         self.node = node
         self.operation = node.operation
+        self.run: Callable[..., Any] = getattr(node.operation, "fn", node.operation)
         self.targets = [slots.get(id(x)) for x in node.flat_outputs]
         self.single = isinstance(node.outputs, SymbolicTensor)
         self.release = release
@@ -95,10 +96,10 @@ class Function:
                 args, kwargs = ((values[step.source],), {}) if step.fill is None else step.fill(values)
                 out = call(step.operation, args, kwargs)
             elif step.fill is None:
-                out = step.operation(values[step.source])
+                out = step.run(values[step.source])
             else:
                 args, kwargs = step.fill(values)
-                out = step.operation(*args, **kwargs)
+                out = step.run(*args, **kwargs)
             if step.single:
                 values[step.targets[0]] = out  # type: ignore[index]
             else:

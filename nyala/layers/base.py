@@ -118,7 +118,7 @@ class Layer(Configurable):
             _own_variables=[],
             _losses=[],
             _loss_call=-1,
-            _last_call=-1,
+            _last_call=0,
             _building=False,
             _build_args=None,
             _backend=None,
@@ -408,32 +408,26 @@ class Layer(Configurable):
 
     def add_loss(self, loss: Any) -> None:
         """Add a scalar (or a list of them) to ``losses`` of the call that is running."""
-        current = _context.call_id if _context.stack else self._last_call
-        if self._loss_call != current:
-            self._losses = []
-            self._loss_call = current
+        call = _context.call_id if _context.stack else self._last_call
         for item in loss if isinstance(loss, (list, tuple)) else [loss]:
             if callable(item) and not isinstance(item, Variable):
                 item = item()
             shape = getattr(item, "shape", ())
             if tuple(shape) not in ((), (1,)):
                 check.fail(self, f"add_loss takes scalars, got a tensor of shape {tuple(shape)}; reduce it first, e.g. ops.sum(x)")
-            self._losses.append(item)
-
-    def _own_losses(self, call: int) -> list[Any]:
-        return list(self._losses) if self._loss_call == call and call >= 0 else []
+            for layer in tracking.unique([*_context.stack, self]):
+                if layer._loss_call != call:
+                    layer._losses, layer._loss_call = [], call
+                layer._losses.append(item)
 
     @property
     def losses(self) -> list[Tensor]:
         """What ``add_loss`` and activity regularizers gave in the last call, then the weight regularizers' values."""
-        call = self._last_call
-        found: list[Any] = []
-        for layer in self._flatten_layers():
-            found += layer._own_losses(call if layer is not self else self._last_call)
-        for variable in self.trainable_weights:
-            if variable.regularizer is not None:
-                found.append(variable.regularizer(variable))
-        return found
+        return self._losses_for(self.trainable_weights)
+
+    def _losses_for(self, variables: list[Variable]) -> list[Tensor]:
+        added = list(self._losses) if self._loss_call == self._last_call else []
+        return added + [v.regularizer(v) for v in variables if v.regularizer is not None]
 
     # -- the call ----------------------------------------------------------------------------------------------------
 
@@ -488,6 +482,30 @@ class Layer(Configurable):
         finally:
             backends.local.backend = outer_backend
             _context.stack, _context.training, _context.call_id = outer_stack, outer_training, outer_call
+
+    def _quick(self) -> Callable[[Any], Any]:
+        """What a model's graph calls for ``self(x)``: once a full call has seen inputs of a dtype, that of a leaf layer of
+        ours needs no conversion, build, checks or context any more.
+        """
+        spec = _call_of(type(self))
+        plain = type(self).__module__.startswith("nyala.layers") and type(self).compute_mask is Layer.compute_mask
+        if not plain or self.activity_regularizer is not None or self._layers or not spec.names:
+            return self
+        call, takes_training, tensor_types, local = self.call, spec.training, backends.backend_of_type, scope.local
+        seen: Any = None
+
+        def run(x: Any) -> Any:
+            nonlocal seen
+            if type(x) not in tensor_types or x.dtype != seen or local.autocast is not None or masks.get_mask(x) is not None:
+                seen = x.dtype if self._cast_to is None and type(x) in tensor_types else None
+                return self(x)
+            try:
+                return call(x, training=_context.training) if takes_training else call(x)
+            except Exception as error:
+                self._explain(error, (x,), {})
+                raise
+
+        return run
 
     def _training(self, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool | None:
         """The value of ``training``: the argument, else that of the call around, else the signature's default.
@@ -641,7 +659,7 @@ class Layer(Configurable):
     def _explain(self, error: Exception, args: Any, kwargs: Any) -> None:
         if not getattr(error, "_nyala_explained", False):
             shapes = [str(tuple(x.shape)) for x in tree.flatten((args, kwargs)) if hasattr(x, "shape")]
-            where = "/".join(layer.name for layer in _context.stack)
+            where = "/".join(layer.name for layer in tracking.unique([*_context.stack, self]))
             error.add_note(f"while {type(self).__name__} `{where}` was called on inputs of shape {', '.join(shapes) or '()'}")
             error._nyala_explained = True  # type: ignore[attr-defined]
 

@@ -41,6 +41,9 @@ class Functional(Model):
         if isinstance(inputs, tuple):
             inputs = list(inputs)
         self._function = Function(inputs, outputs, who)
+        for step in self._function.steps:
+            if step.fill is None and isinstance(step.operation, Layer):
+                step.run = step.operation._quick()
         # Inputs inside another model's graph get an InputLayer of their own; the plan is still fed at the old place.
         heads = [x if x.node is not None and x.node.is_input else _head(x) for x in self._function.flat_inputs]
         self._input_tensors = heads

@@ -368,6 +368,7 @@ class _Pace:
 def _run_epoch(runner: Runner, callbacks: CallbackList, kind: str, keep: Callable[[Any, int], None] | None = None) -> dict[str, Any]:
     """One pass of the steps of ``kind``; returns the logs of the last step as they are on the device."""
     model = runner.model
+    model._trained_for = None
     listened = getattr(callbacks, f"wants_{kind}_batches")
     begin, end = getattr(callbacks, f"on_{kind}_batch_begin"), getattr(callbacks, f"on_{kind}_batch_end")
     recent: list[Any] = []

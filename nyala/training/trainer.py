@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from nyala import backends, metrics, ops, optimizers
 from nyala._typing import Nest, Tensor
-from nyala.base import check, tracking, tree
+from nyala.base import check, scope, tracking, tree
 from nyala.base.variable import Variable
 from nyala.training import data as data_
 from nyala.training import loop
@@ -21,7 +21,7 @@ class Trainer:
     _untracked: ClassVar[frozenset[str]] = frozenset(
         {
             "optimizer", "history", "_loss_tracker", "_compile_loss", "_compile_metrics", "_compiled", "_compile_args",
-            "_steps", "stop_training", "train_function", "test_function", "predict_function",
+            "_steps", "stop_training", "_trained_variables", "train_function", "test_function", "predict_function",
         }
     )  # fmt: skip
 
@@ -36,6 +36,8 @@ class Trainer:
     jit_compile: bool | str | None = "auto"
     steps_per_execution: int | str = "auto"
     auto_scale_loss: bool = True
+    _trained_for: Any = None
+    _trained_variables: list[Variable]
 
     # -- compile -----------------------------------------------------------------------------------------------------
 
@@ -174,7 +176,7 @@ class Trainer:
         parts = []
         if self._compile_loss is not None:
             parts.append(self._compile_loss(y, y_pred, sample_weight))
-        for value in self.losses:  # type: ignore[attr-defined]
+        for value in self._losses_for(self._trained()):  # type: ignore[attr-defined]
             value = ops.cast(value, "float32")
             parts.append(ops.sum(value) if len(value.shape) else value)
         if not parts:
@@ -231,13 +233,21 @@ class Trainer:
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
             return optimizer.scale_loss(loss), (loss, y_pred)
 
-        variables = self.trainable_variables  # type: ignore[attr-defined]
+        variables = self._trained()
         if variables:
             (_, (loss, y_pred)), gradients = backends.current().value_and_grad(forward, variables, has_aux=True)()
             optimizer.apply(gradients, variables)
         else:
             _, (loss, y_pred) = forward()
         return self._after_step(x, y, y_pred, sample_weight, loss, want_logs)
+
+    def _trained(self) -> list[Variable]:
+        """The trainable variables; found once, until a variable is made or something is frozen."""
+        key = scope.python_state.version, Variable.made
+        if self._trained_for != key:
+            self._trained_for = key
+            self._trained_variables = self.trainable_variables  # type: ignore[attr-defined]
+        return self._trained_variables
 
     def _test(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
         x, y, sample_weight = data_.unpack_x_y_sample_weight(data)
