@@ -497,7 +497,8 @@ class Layer(Configurable):
         def run(x: Any) -> Any:
             nonlocal seen
             if type(x) not in tensor_types or x.dtype != seen or local.autocast is not None or masks.get_mask(x) is not None:
-                seen = x.dtype if self._cast_to is None and type(x) in tensor_types else None
+                ours = type(x) in tensor_types and self._cast_to is None
+                seen = x.dtype if ours and self._convert(x, tensor_types[type(x)]) is x else None
                 return self(x)
             try:
                 return call(x, training=_context.training) if takes_training else call(x)
@@ -820,7 +821,9 @@ class Layer(Configurable):
         new = object.__new__(type(self))
         memo[id(self)] = new
         for key, value in self.__dict__.items():
-            new.__dict__[key] = [] if key == "nodes" else value if key == "_backend" else copy.deepcopy(value, memo)
+            if key not in ("nodes", "_steps", "_backend"):
+                new.__dict__[key] = copy.deepcopy(value, memo)
+        new.__dict__.update(nodes=[], _backend=self._backend)
         return new
 
 

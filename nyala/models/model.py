@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -114,6 +115,16 @@ class Model(Trainer, Layer):
         self._forget_steps()
         scope.python_state.changed()
         return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        if self._graph() is None:
+            return super().__deepcopy__(memo)  # type: ignore[return-value]
+        with backends.backend_scope(self._find_backend()):
+            new = memo[id(self)] = clone_model(self)
+            new.set_weights(self.get_weights())
+            if self._compiled:
+                new.compile(**copy.deepcopy(self._compile_args, memo))
+        return new
 
     # -- looking at it -----------------------------------------------------------------------------------------------
 
