@@ -110,14 +110,14 @@ def draw(
         axes.set(title=metric, xlabel="epoch", xticks=list(epochs)[:: max(1, len(epochs) // 10)])
         axes.grid(alpha=0.3)
         axes.legend()
-    # The mistakes first, for they teach more.
-    order = np.argsort(guesses.argmax(-1) == labels, kind="stable")[:20]
+    # The first ten images, and ten mistakes, for they teach more.
+    order = [*range(10), *np.argsort(guesses.argmax(-1) == labels, kind="stable")[:10]]
     for axes, i in zip(digits.subplots(2, 10).flat, order):
         guess = guesses[i].argmax()
         axes.imshow(images[i, ..., 0], cmap="gray_r")
         axes.set_title(f"{guess} ({guesses[i, guess]:.0%})", color="green" if guess == labels[i] else "red", fontsize=9)
         axes.axis("off")
-    digits.suptitle("predictions (red: wrong)")
+    digits.suptitle("predictions: the first ten test images, and mistakes (red)")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)

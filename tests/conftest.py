@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 
@@ -44,12 +43,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of the backend that the test runs on, with its scope entered, names counted anew and the seeds set."""
     from nyala.backends import backend_scope
-    from nyala.base import naming
+    from nyala.base import naming, seeds
 
     with backend_scope(request.param):
         naming.reset()
-        if importlib.util.find_spec("nyala.base.seeds"):
-            importlib.import_module("nyala.base.seeds").set_random_seed(0)
+        seeds.set_random_seed(0)
         yield request.param
 
 

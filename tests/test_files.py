@@ -26,10 +26,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, and a network that is never reached."""
     real = urllib.request.urlopen
 
-    def opened(origin: str, **kwargs: Any) -> Any:
+    def opened(origin: str, *args: Any, **kwargs: Any) -> Any:
         if not origin.startswith("file:"):
             raise urllib.error.URLError("no network")
-        return real(origin, **kwargs)
+        return real(origin, *args, **kwargs)
 
     monkeypatch.setattr(urllib.request, "urlopen", opened)
     monkeypatch.setenv("NYALA_HOME", str(tmp_path / "home"))
@@ -110,6 +110,7 @@ def test_extracts_where_keras_does(kind: str, name: str | None, tmp_path: Path) 
             z.writestr("in/x.txt", "1")
     found = []
     for get, cache in ((utils.get_file, tmp_path / "mine"), (keras.utils.get_file, tmp_path / "theirs")):
+        cache.mkdir()  # Keras wants it to be there
         path = Path(get(name, origin=archive.as_uri(), extract=True, cache_dir=str(cache)))
         found.append((path.relative_to(cache), sorted(str(p.relative_to(cache)) for p in cache.rglob("*"))))
     assert found[0] == found[1]

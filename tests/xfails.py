@@ -12,6 +12,5 @@ XFAILS: dict[str, dict[str, str]] = {
     "optimizers/Adafactor-learning_rate-relative_step-clip_threshold": {
         "any": "Keras ignores relative_step=False; here the rate stays what it is"
     },
-
     "utils/normalize/axis=0": {"any": "Keras divides the rows of a NumPy array by the norms of its columns"},
 }

@@ -45,7 +45,7 @@ def save_model(
     config = configurable.serialize(model)
     config["build_config"] = model.get_build_config()
     if model.compiled:
-        config["compile_config"] = _exchange(model.get_compile_config(), "steps_per_execution", "auto", 1)
+        config["compile_config"] = _exchange(model.get_compile_config(), {"steps_per_execution": ("auto", 1)})
     stored = io.BytesIO()
     weights.write(model, stored)
     metadata = {"keras_version": _LAYOUT_OF, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
@@ -86,15 +86,16 @@ def load_model(
         if not model.built and build_config:
             model.build_from_config(build_config)
         if compile and config.get("compile_config"):
-            model.compile_from_config(_exchange(config["compile_config"], "steps_per_execution", 1, "auto"))
+            resolved = {"steps_per_execution": (1, "auto"), "jit_compile": (True, "auto")}
+            model.compile_from_config(_exchange(config["compile_config"], resolved))
         size = path.stat().st_size
         weights.read(model, io.BytesIO(_member(archive, "model.weights.h5", 4 * size + 2**20)))
     return model
 
 
-def _exchange(config: dict[str, Any], key: str, old: Any, new: Any) -> dict[str, Any]:
-    """Keras has no ``"auto"`` for the steps in one call; its default, 1, means the same."""
-    return {**config, key: new} if config.get(key) == old else config
+def _exchange(config: dict[str, Any], what: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Keras's files hold what ``"auto"`` came to on the backend that saved them, not what was asked for."""
+    return {**config, **{k: new for k, (old, new) in what.items() if k in config and config[k] == old}}
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:

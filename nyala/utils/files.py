@@ -66,7 +66,7 @@ def get_file(
     extract = extract or untar
     if not extract:
         return str(fetch(folder / name, origin, file_hash or md5_hash, hash_algorithm, force_download))
-    has_ending = "." in name and not name.endswith((".tar.gz", ".tar.bz", ".tar.bz2"))
+    has_ending = fname is not None and "." in fname
     archive = folder / (name if has_ending else f"{name}_archive")
     target = folder / (f"{PurePosixPath(name).stem}_extracted" if has_ending else name)
     was_there = archive.exists() and not force_download

@@ -1,0 +1,249 @@
+"""Weights files and archives, exchanged with Keras in both directions."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import nyala
+from nyala.saving import load_model
+
+X = np.random.default_rng(0).random((4, 8, 8, 2), dtype="float32")
+Y = np.ones((4, 2), "float32")
+
+
+def functional(k: Any) -> Any:
+    layers = k.layers
+    inputs = k.Input((8, 8, 2))
+    x = layers.Conv2D(3, 3, activation="relu", name="first")(inputs)
+    x = layers.BatchNormalization()(x)
+    x = layers.Flatten()(layers.MaxPooling2D(2)(x))
+    x = layers.Dropout(0.5)(x)
+    both = layers.Add()([layers.Dense(4)(x), layers.Dense(4)(x)])
+    return k.Model(inputs, k.Sequential([k.Input((4,)), layers.Dense(3), layers.Dense(2)])(both))
+
+
+def sequential(k: Any) -> Any:
+    layers = k.layers
+    return k.Sequential(
+        [k.Input((8, 8, 2)), layers.GlobalAveragePooling2D(), layers.Dense(3), layers.PReLU(), layers.Dense(2)]
+    )
+
+
+def subclassed(k: Any) -> Any:
+    class Block(k.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self._hidden = k.layers.Dense(4)
+            self.many = [k.layers.Dense(4), [k.layers.Dense(4)], {"a": k.layers.Dense(4)}]
+
+        def build(self, shape: Any) -> None:
+            self.count = self.add_weight(shape=(2,), trainable=False, initializer="ones", name="count")
+            self.scale = self.add_weight(shape=(4,), initializer="ones", name="scale")
+
+        def call(self, x: Any) -> Any:
+            for layer in (self._hidden, self.many[0], self.many[1][0], self.many[2]["a"]):
+                x = layer(x)
+            return x * self.scale
+
+    class Net(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat = k.layers.Flatten()
+            self.blocks = [Block(), Block()]
+            self._last = k.layers.Dense(2)
+            self.also_last = {"same": self._last}
+
+        def call(self, x: Any) -> Any:
+            x = self.flat(x)
+            for block in self.blocks:
+                x = block(x)
+            return self._last(x)
+
+    model = Net()
+    model(X)
+    return model
+
+
+MODELS = {"functional": functional, "sequential": sequential, "subclassed": subclassed}
+
+
+def trained(make: Any, k: Any, compiled: bool = True) -> Any:
+    model = make(k)
+    if compiled:
+        model.compile("adam", "mse", metrics=["mae"])
+        model.fit(X, Y, epochs=2, verbose=0)
+    return model
+
+
+def close(one: Any, other: Any) -> None:
+    np.testing.assert_allclose(one.predict(X, verbose=0), other.predict(X, verbose=0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_weights_go_to_keras_and_back(make: Any, backend: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.weights.h5"
+    ours, theirs = trained(make, nyala), trained(make, keras)
+    ours.save_weights(path)
+    theirs.load_weights(path)
+    close(ours, theirs)
+    assert int(theirs.optimizer.iterations) == 2
+    theirs.fit(X, Y, verbose=0)
+    theirs.save_weights(path)
+    fresh = make(nyala)
+    fresh.compile("adam", "mse")
+    fresh.load_weights(path)
+    close(fresh, theirs)
+    assert int(fresh.optimizer.iterations.numpy()) == 3
+    for mine, expected in zip(fresh.optimizer.variables, theirs.optimizer.variables):
+        np.testing.assert_array_equal(mine.numpy(), np.asarray(expected))
+
+
+@pytest.mark.parametrize("make", [functional, sequential])
+def test_models_go_to_keras_and_back(make: Any, backend: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    model = trained(make, nyala)
+    model.save(path)
+    for loaded in (load_model(path), keras.models.load_model(path)):
+        close(model, loaded)
+        assert int(np.asarray(loaded.optimizer.iterations)) == 2
+    theirs = trained(make, keras)
+    theirs.save(path)
+    loaded = load_model(path)
+    close(loaded, theirs)
+    loaded.fit(X, Y, verbose=0)
+    assert int(np.asarray(loaded.optimizer.iterations)) == 3
+
+
+def test_uncompiled_and_low_precision(backend: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    model = nyala.Sequential([nyala.Input((3,)), nyala.layers.Dense(2, dtype="bfloat16")])
+    model.save(path)
+    for loaded in (load_model(path), load_model(path, compile=False)):
+        np.testing.assert_array_equal(model.get_weights()[0], loaded.get_weights()[0])
+    expected = keras.models.load_model(path).get_weights()[0]
+    assert expected.dtype.name == "bfloat16"
+    np.testing.assert_array_equal(model.get_weights()[0], expected)
+
+
+def dense(*units: int) -> Any:
+    return nyala.Sequential([nyala.Input((3,)), *(nyala.layers.Dense(n, name=f"d{i}") for i, n in enumerate(units))])
+
+
+@pytest.mark.parametrize(
+    ("saved", "loaded", "message"),
+    [
+        ((2,), (3,), r"layers/dense: kernel has shape \(3, 3\), in the file \(3, 2\)"),
+        ((2,), (2, 2), r"layers/dense_1: has 2 variables \(kernel, bias\), the file 0"),
+        ((2, 2), (2,), "layers/dense_1: 2 values that the model has no place for"),
+    ],
+)
+def test_strict(saved: Any, loaded: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.weights.h5"
+    dense(*saved).save_weights(path)
+    model = dense(*loaded)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        model.load_weights(path)
+    for a, b in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    with pytest.warns(UserWarning, match=message):
+        model.load_weights(path, skip_mismatch=True)
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (lambda m, d: m.save_weights(d / "a.h5"), ValueError, "must end in .weights.h5"),
+        (lambda m, d: m.load_weights(d / "a.h5"), ValueError, "must end in .weights.h5"),
+        (lambda m, d: m.load_weights(d / "a.weights.h5"), FileNotFoundError, "no file"),
+        (lambda m, d: m.load_weights(d / "a.weights.h5", by_name=True), TypeError, "by_name"),
+        (lambda m, d: m.save_weights(d / "a.weights.h5", max_shard_size=1), NotImplementedError, "max_shard_size"),
+        (lambda m, d: m.save(d / "a.foo"), ValueError, "must end in .keras"),
+        (lambda m, d: m.save(d / "a.keras", zipped=False), ValueError, "zipped"),
+        (lambda m, d: m.save(d / "there", overwrite=False), ValueError, "must end in"),
+        (lambda m, d: load_model(d / "a.keras"), FileNotFoundError, "no file"),
+        (lambda m, d: load_model(d / "there"), ValueError, "no .keras archive"),
+        (lambda m, d: load_model(d / "there", safe_mode=False), ValueError, "safe_mode"),
+        (lambda m, d: nyala.Sequential([nyala.layers.Dense(2)]).save_weights(d / "b.weights.h5"), ValueError, "build"),
+    ],
+)
+def test_errors(act: Any, error: type[Exception], message: str, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("x")
+    with pytest.raises(error, match=message):
+        act(dense(2), tmp_path)
+
+
+def test_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.weights.h5"
+    path.write_text("precious")
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(FileExistsError, match="overwrite is False"):
+        dense(2).save_weights(path, overwrite=False)
+    assert path.read_text() == "precious"
+
+
+def test_unknown_class_is_not_imported(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    dense(2).save(path)
+    with zipfile.ZipFile(path) as z:
+        members = {n: z.read(n) for n in z.namelist()}
+    members["config.json"] = members["config.json"].replace(b'"Dense"', b'"os.system"')
+    with zipfile.ZipFile(path, "w") as z:
+        for name, content in members.items():
+            z.writestr(name, content)
+    with pytest.raises(ValueError, match=r"os\.system"):
+        load_model(path)
+
+
+def test_links_and_outside_storage_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.weights.h5"
+    model = dense(2)
+    for spoil in ("soft", "external", "storage"):
+        model.save_weights(path)
+        with h5py.File(path, "a") as f:
+            group = f["layers/dense/vars"]
+            del group["0"]
+            if spoil == "soft":
+                group["0"] = h5py.SoftLink("/layers/dense/vars/1")
+            elif spoil == "external":
+                group["0"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/x")
+            else:
+                group.create_dataset("0", shape=(3, 2), dtype="f4", external=[(str(tmp_path / "raw"), 0, 24)])
+        with pytest.raises(ValueError, match="is refused"):
+            model.load_weights(path)
+
+
+def test_own_ways_of_saving(tmp_path: Path) -> None:
+    class Table(nyala.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = np.arange(3)
+
+        def save_own_variables(self, store: Any) -> None:
+            store["words"] = self.words
+
+        def load_own_variables(self, store: Any) -> None:
+            self.words = store["words"]
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    first, second = (nyala.Sequential([nyala.Input((3,)), Table()]) for _ in range(2))
+    first.layers[0].words = np.array([7, 8])
+    first.save_weights(tmp_path / "m.weights.h5")
+    second.load_weights(tmp_path / "m.weights.h5")
+    np.testing.assert_array_equal(second.layers[0].words, [7, 8])
+
+
+def test_checkpoint_callback_saves_what_loads(backend: str, tmp_path: Path) -> None:
+    model = sequential(nyala)
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0, callbacks=[nyala.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")])
+    close(model, load_model(tmp_path / "1.keras"))
