@@ -1,10 +1,10 @@
 """Gradients and compilation for loops written by hand, the same on every backend.
 
-    @nyala.function
-    def step(x, y):
-        loss, grads = nyala.value_and_grad(lambda: loss_fn(y, model(x, training=True)), model.trainable_variables)()
-        optimizer.apply(grads, model.trainable_variables)
-        return loss
+@nyala.function
+def step(x, y):
+    loss, grads = nyala.value_and_grad(lambda: loss_fn(y, model(x, training=True)), model.trainable_variables)()
+    optimizer.apply(grads, model.trainable_variables)
+    return loss
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def value_and_grad(
     def run(*args: Any, **kwargs: Any) -> tuple[Any, list[Tensor | None]]:
         chosen = getattr(variables, "trainable_variables", variables)
         if not chosen:
-            check.fail("value_and_grad", "needs variables; an unbuilt model has none yet: call it on data once, or build it")
+            check.fail(
+                "value_and_grad", "needs variables; an unbuilt model has none yet: call it on data once, or build it"
+            )
         backend = chosen[0].backend
         with backends.backend_scope(backend):
             return backend.value_and_grad(functools.partial(fn, **kwargs), list(chosen), has_aux)(*args)
@@ -45,7 +47,9 @@ def value_and_grad(
 @overload
 def function(fn: Callable[..., Any], *, jit_compile: bool | None = None) -> Callable[..., Any]: ...
 @overload
-def function(fn: None = None, *, jit_compile: bool | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+def function(
+    fn: None = None, *, jit_compile: bool | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 def function(fn: Any = None, *, jit_compile: bool | None = None) -> Any:
     """Compile a function that reads and writes variables, as ``jax.jit``, ``tf.function`` or ``torch.compile`` would.
 

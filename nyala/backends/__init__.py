@@ -67,11 +67,7 @@ def loaded() -> list[Backend]:
 
 def default_name() -> str:
     return (
-        _chosen
-        or os.environ.get("NYALA_BACKEND")
-        or os.environ.get("KERAS_BACKEND")
-        or config.get("backend")
-        or "jax"
+        _chosen or os.environ.get("NYALA_BACKEND") or os.environ.get("KERAS_BACKEND") or config.get("backend") or "jax"
     )
 
 

@@ -66,7 +66,13 @@ def ints(owner: Any, name: str, value: Any, n: int, *, allow_zero: bool = False)
 
 
 def number_in(
-    owner: Any, name: str, value: Any, low: float = float("-inf"), high: float = float("inf"), *, open_high: bool = False
+    owner: Any,
+    name: str,
+    value: Any,
+    low: float = float("-inf"),
+    high: float = float("inf"),
+    *,
+    open_high: bool = False,
 ) -> Any:
     """A real number in ``[low, high]`` (``[low, high)`` when ``open_high``)."""
     ok = isinstance(value, numbers.Real) and not isinstance(value, bool) and low <= value <= high
@@ -90,4 +96,8 @@ def no_extra(owner: Any, kwargs: dict[str, Any], known: Iterable[str] = ()) -> N
     """Raise on arguments that nothing understands."""
     if kwargs:
         first = next(iter(kwargs))
-        fail(owner, f"unknown argument {first!r} (of {sorted(kwargs)}).{nearest(first, known) if known else ''}", TypeError)
+        fail(
+            owner,
+            f"unknown argument {first!r} (of {sorted(kwargs)}).{nearest(first, known) if known else ''}",
+            TypeError,
+        )

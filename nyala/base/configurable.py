@@ -223,7 +223,15 @@ def _find(name: str, config: Mapping[str, Any], role: str | None) -> Any:
     if registered and (found := registry.custom(registered)) is not None:
         return found
     module = config.get("module") or ""
-    roles = ["layer", "model"] if role == "layer" else [role] if role else [_ROLE_OF_MODULE[module]] if module in _ROLE_OF_MODULE else list(registry.HOMES)
+    roles = (
+        ["layer", "model"]
+        if role == "layer"
+        else [role]
+        if role
+        else [_ROLE_OF_MODULE[module]]
+        if module in _ROLE_OF_MODULE
+        else list(registry.HOMES)
+    )
     for candidate in roles:
         if (found := registry.find(candidate, name)) is not None:
             return found

@@ -154,6 +154,8 @@ def get_registered_name(obj: Any) -> str:
     return _custom_names.get(obj) or obj.__name__
 
 
-def get_registered_object(name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Any = None) -> Any:
+def get_registered_object(
+    name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Any = None
+) -> Any:
     found = custom(name, custom_objects)
     return (module_objects or {}).get(name) if found is None else found

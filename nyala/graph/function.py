@@ -62,7 +62,11 @@ class Function:
         for kind, flat in (("inputs", self.flat_inputs), ("outputs", self.flat_outputs)):
             for x in flat:
                 if not isinstance(x, SymbolicTensor):
-                    check.fail(name, f"{kind} must be symbolic tensors (from Input, layers or ops), got {type(x).__name__}", TypeError)
+                    check.fail(
+                        name,
+                        f"{kind} must be symbolic tensors (from Input, layers or ops), got {type(x).__name__}",
+                        TypeError,
+                    )
         if len({id(x) for x in self.flat_inputs}) < len(self.flat_inputs):
             check.fail(name, f"the inputs hold a tensor twice: {[x.name for x in self.flat_inputs]}")
         self.nodes, self.operations = _sorted(self.flat_inputs, self.flat_outputs, name)

@@ -81,7 +81,9 @@ def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
             specs = infer(fn, args, kwargs, backend)
         except Exception as error:
             shapes = ", ".join(str(x.shape) for x in tree.flatten((args, kwargs)) if isinstance(x, SymbolicTensor))
-            error.add_note(f"while op `{getattr(fn, '__name__', fn)}` was applied to symbolic tensors of shape {shapes}")
+            error.add_note(
+                f"while op `{getattr(fn, '__name__', fn)}` was applied to symbolic tensors of shape {shapes}"
+            )
             raise
         if key is not None:
             if len(_inferred) > _MAX_INFERRED:
@@ -100,7 +102,9 @@ def _takes_name(fn: Callable[..., Any]) -> bool:
 
 
 def symbolic_outputs(specs: Nest, backend: BackendBase) -> Nest:
-    return tree.map(lambda s: SymbolicTensor(s.shape, s.dtype, backend=backend) if isinstance(s, TensorSpec) else s, specs)
+    return tree.map(
+        lambda s: SymbolicTensor(s.shape, s.dtype, backend=backend) if isinstance(s, TensorSpec) else s, specs
+    )
 
 
 def backend_of_inputs(nest: Nest) -> BackendBase:

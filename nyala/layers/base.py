@@ -147,7 +147,9 @@ class Layer(Configurable):
     ):
         shape_args = {k: kwargs.pop(k) for k in _OLD_SHAPES if k in kwargs}
         initial = kwargs.pop("weights", None)
-        check.no_extra(f"{type(self).__name__} `{name or ''}`" if name else type(self), kwargs, _argument_names(type(self)))
+        check.no_extra(
+            f"{type(self).__name__} `{name or ''}`" if name else type(self), kwargs, _argument_names(type(self))
+        )
         self.name = naming.auto(type(self).__name__, name)
         if not isinstance(self.name, str):
             check.fail(type(self), f"name must be a str, got {self.name!r}", TypeError)
@@ -198,7 +200,9 @@ class Layer(Configurable):
             constraint: applied after each update. overwrite_with_gradient: the update is the gradient itself.
         """
         if isinstance(shape, str):  # add_weight("kernel", shape=...) as Keras 1 and 2 wrote it
-            check.fail(self, f"the first argument of add_weight is the shape; pass the name as name={shape!r}", TypeError)
+            check.fail(
+                self, f"the first argument of add_weight is the shape; pass the name as name={shape!r}", TypeError
+            )
         shape = (shape,) if check.is_int(shape) else tuple(shape or ())  # type: ignore[arg-type,assignment]
         dtype = dtypes.standardize(dtype) if dtype is not None else self.variable_dtype
         if initializer is None:
@@ -343,7 +347,9 @@ class Layer(Configurable):
             check.fail(self, f"set_weights got {len(weights)} arrays for {len(own)} weights: {[v.path for v in own]}")
         for variable, value in zip(own, weights):
             if tuple(np.shape(value)) != variable.shape:
-                check.fail(self, f"weight `{variable.path}` has shape {variable.shape}, got an array of {np.shape(value)}")
+                check.fail(
+                    self, f"weight `{variable.path}` has shape {variable.shape}, got an array of {np.shape(value)}"
+                )
         for variable, value in zip(own, weights):
             variable.assign(value)
 
@@ -414,7 +420,10 @@ class Layer(Configurable):
                 item = item()
             shape = getattr(item, "shape", ())
             if tuple(shape) not in ((), (1,)):
-                check.fail(self, f"add_loss takes scalars, got a tensor of shape {tuple(shape)}; reduce it first, e.g. ops.sum(x)")
+                check.fail(
+                    self,
+                    f"add_loss takes scalars, got a tensor of shape {tuple(shape)}; reduce it first, e.g. ops.sum(x)",
+                )
             for layer in tracking.unique([*_context.stack, self]):
                 if layer._loss_call != call:
                     layer._losses, layer._loss_call = [], call
@@ -434,7 +443,11 @@ class Layer(Configurable):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs for tensors, arrays, or symbolic tensors (then the call becomes a node of the graph)."""
         if not self._initialised:
-            check.fail(type(self), "super().__init__() was not called in __init__; call it before the layer is used", RuntimeError)
+            check.fail(
+                type(self),
+                "super().__init__() was not called in __init__; call it before the layer is used",
+                RuntimeError,
+            )
         spec = _call_of(type(self))
         leaves = args if len(args) == 1 and not kwargs and not isinstance(args[0], (list, tuple, dict)) else None
         if leaves is None:
@@ -496,7 +509,12 @@ class Layer(Configurable):
 
         def run(x: Any) -> Any:
             nonlocal seen
-            if type(x) not in tensor_types or x.dtype != seen or local.autocast is not None or masks.get_mask(x) is not None:
+            if (
+                type(x) not in tensor_types
+                or x.dtype != seen
+                or local.autocast is not None
+                or masks.get_mask(x) is not None
+            ):
                 ours = type(x) in tensor_types and self._cast_to is None
                 seen = x.dtype if ours and self._convert(x, tensor_types[type(x)]) is x else None
                 return self(x)
@@ -579,9 +597,16 @@ class Layer(Configurable):
             return
         named = {f"{k}_shape": v for k, v in shapes.items()}
         wanted = {n: named[n] for n in names if n in named}
-        if len(names) > 1 and wanted and set(wanted) >= {
-            n for n, p in inspect.signature(self.build).parameters.items() if p.default is p.empty and p.kind not in (2, 4)
-        }:
+        if (
+            len(names) > 1
+            and wanted
+            and set(wanted)
+            >= {
+                n
+                for n, p in inspect.signature(self.build).parameters.items()
+                if p.default is p.empty and p.kind not in (2, 4)
+            }
+        ):
             self.build(**wanted)  # type: ignore[call-arg]
         else:
             self.build(next(iter(shapes.values())) if shapes else None)
@@ -661,7 +686,9 @@ class Layer(Configurable):
         if not getattr(error, "_nyala_explained", False):
             shapes = [str(tuple(x.shape)) for x in tree.flatten((args, kwargs)) if hasattr(x, "shape")]
             where = "/".join(layer.name for layer in tracking.unique([*_context.stack, self]))
-            error.add_note(f"while {type(self).__name__} `{where}` was called on inputs of shape {', '.join(shapes) or '()'}")
+            error.add_note(
+                f"while {type(self).__name__} `{where}` was called on inputs of shape {', '.join(shapes) or '()'}"
+            )
             error._nyala_explained = True  # type: ignore[attr-defined]
 
     # -- symbolic calls ----------------------------------------------------------------------------------------------
@@ -774,7 +801,10 @@ class Layer(Configurable):
         """
         self._check_built("stateless_call")
         own, fixed = self.trainable_variables, self.non_trainable_variables
-        for name, have, got in (("trainable", own, trainable_variables), ("non_trainable", fixed, non_trainable_variables)):
+        for name, have, got in (
+            ("trainable", own, trainable_variables),
+            ("non_trainable", fixed, non_trainable_variables),
+        ):
             if len(have) != len(got):
                 check.fail(self, f"stateless_call needs {len(have)} {name}_variables, got {len(got)}")
         with scope.StateScope(dict(zip([*own, *fixed], [*trainable_variables, *non_trainable_variables]))) as state:
@@ -829,7 +859,11 @@ class Layer(Configurable):
 
 def _declared_trainable(variable: Variable) -> bool:
     """Whether the variable was made to be trained, frozen now or not."""
-    return getattr(variable, "_declared_trainable", False) if "_declared_trainable" in variable.__dict__ else variable.trainable
+    return (
+        getattr(variable, "_declared_trainable", False)
+        if "_declared_trainable" in variable.__dict__
+        else variable.trainable
+    )
 
 
 def _argument_names(cls: type) -> list[str]:

@@ -46,10 +46,14 @@ class InputLayer(Layer):
                 shape, batch_shape = (value, batch_shape) if old == "input_shape" else (shape, value)
         super().__init__(name=name or naming.unique("input_layer"), **kwargs)
         if sparse or ragged:
-            check.fail(self, f"{'sparse' if sparse else 'ragged'} inputs are not available; convert the data to dense tensors")
+            check.fail(
+                self, f"{'sparse' if sparse else 'ragged'} inputs are not available; convert the data to dense tensors"
+            )
         if input_tensor is not None:
             if not isinstance(input_tensor, SymbolicTensor):
-                check.fail(self, f"input_tensor must be a symbolic tensor, got {type(input_tensor).__name__}", TypeError)
+                check.fail(
+                    self, f"input_tensor must be a symbolic tensor, got {type(input_tensor).__name__}", TypeError
+                )
             batch_shape, dtype = input_tensor.shape, dtype or input_tensor.dtype
         if batch_shape is not None:
             if shape is not None and input_tensor is None:

@@ -43,7 +43,17 @@ class InputSpec:
         self.optional = optional
 
     def get_config(self) -> dict[str, Any]:
-        names = ("dtype", "shape", "ndim", "max_ndim", "min_ndim", "axes", "allow_last_axis_squeeze", "name", "optional")
+        names = (
+            "dtype",
+            "shape",
+            "ndim",
+            "max_ndim",
+            "min_ndim",
+            "axes",
+            "allow_last_axis_squeeze",
+            "name",
+            "optional",
+        )
         return {k: getattr(self, k) for k in names}
 
     @classmethod
@@ -53,14 +63,18 @@ class InputSpec:
     def check(self, owner: Any, shape: tuple[int | None, ...], dtype: str | None = None) -> None:
         """Raise ValueError naming ``owner`` when an input of this shape does not fit."""
         if self.shape is not None:
-            fits = len(shape) == len(self.shape) and all(a is None or b is None or a == b for a, b in zip(self.shape, shape))
+            fits = len(shape) == len(self.shape) and all(
+                a is None or b is None or a == b for a, b in zip(self.shape, shape)
+            )
             if not fits and not (self.allow_last_axis_squeeze and _squeezes(self.shape, shape)):
                 check.fail(owner, f"expected an input of shape {self.shape}, got {shape}")
             return
         ndim = len(shape)
         if self.ndim is not None and ndim != self.ndim:
             if not (self.allow_last_axis_squeeze and abs(ndim - self.ndim) == 1 and 1 in shape[-1:]):
-                check.fail(owner, f"expected an input with {self.ndim} axes, got {ndim}: shape {shape}{_hint(self.ndim, ndim)}")
+                check.fail(
+                    owner, f"expected an input with {self.ndim} axes, got {ndim}: shape {shape}{_hint(self.ndim, ndim)}"
+                )
         if self.min_ndim is not None and ndim < self.min_ndim:
             check.fail(owner, f"expected an input with at least {self.min_ndim} axes, got {ndim}: shape {shape}")
         if self.max_ndim is not None and ndim > self.max_ndim:

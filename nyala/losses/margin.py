@@ -135,7 +135,14 @@ class Circle(LossFunctionWrapper):
         dtype: DType = None,
     ):
         check.number_in("Circle", "margin", margin, 0.0, 1.0)
+        self.remove_diagonal = remove_diagonal
         super().__init__(circle, reduction, name, dtype, gamma=gamma, margin=margin, remove_diagonal=remove_diagonal)
+
+    def valid(self, y_true: TensorLike) -> Tensor | None:
+        """An anchor without another of its label has no loss and does not count."""
+        labels = ops.reshape(ops.cast(y_true, "int32"), (-1, 1))
+        alike = ops.sum(ops.cast(ops.equal(labels, ops.transpose(labels)), "int32"), axis=-1)
+        return alike > (1 if self.remove_diagonal else 0)
 
 
 class Dice(LossFunctionWrapper):

@@ -76,7 +76,12 @@ def _op_config(op: OpCall) -> Config:
             "is a backend's own function, which a config cannot hold; use the function of nyala.ops, or a layer of your own",
             TypeError,
         )
-    return {"module": "nyala.ops", "class_name": "Op", "config": {"name": op.name, "op": spec.name}, "registered_name": None}
+    return {
+        "module": "nyala.ops",
+        "class_name": "Op",
+        "config": {"name": op.name, "op": spec.name},
+        "registered_name": None,
+    }
 
 
 def functional_from_config(cls: type, config: Config) -> Any:
@@ -130,7 +135,9 @@ def functional_from_config(cls: type, config: Config) -> Any:
             else:
                 nodes[name].append(operation.nodes[-1])
         if len(later) == len(waiting):
-            check.fail("model config", f"the calls of {sorted({n for n, _ in later})} wait for tensors that nothing gives")
+            check.fail(
+                "model config", f"the calls of {sorted({n for n, _ in later})} wait for tensors that nothing gives"
+            )
         waiting = later
 
     inputs, outputs = (_places(config[key], tensor) for key in ("input_layers", "output_layers"))
@@ -146,7 +153,10 @@ def _operation(entry: Config) -> Any:
 
         fn = REGISTRY.get(entry["config"]["op"])
         if fn is None:
-            check.fail("model config", f"there is no op {entry['config']['op']!r}.{check.nearest(entry['config']['op'], REGISTRY)}")
+            check.fail(
+                "model config",
+                f"there is no op {entry['config']['op']!r}.{check.nearest(entry['config']['op'], REGISTRY)}",
+            )
         return OpCall(fn, entry["config"]["name"])
     return configurable.deserialize(
         {k: entry[k] for k in ("module", "class_name", "config", "registered_name") if k in entry}

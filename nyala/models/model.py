@@ -229,7 +229,9 @@ def clone_model(
         if input_tensors is not None:
             new.add(tree.flatten(input_tensors)[0], rebuild=False)
         for layer in model._stack if input_tensors is None else model.layers:
-            new.add(copy(layer) if layer in model.layers else type(layer).from_config(layer.get_config()), rebuild=False)
+            new.add(
+                copy(layer) if layer in model.layers else type(layer).from_config(layer.get_config()), rebuild=False
+            )
         new._maybe_rebuild()
         return new
     if isinstance(model, Functional):
@@ -239,7 +241,9 @@ def clone_model(
     return type(model).from_config(model.get_config())
 
 
-def _clone_graph(model: Any, input_tensors: Nest, copy: Callable[[Layer], Layer], call: Callable[..., Any] | None) -> Model:
+def _clone_graph(
+    model: Any, input_tensors: Nest, copy: Callable[[Layer], Layer], call: Callable[..., Any] | None
+) -> Model:
     from nyala.layers.input import InputLayer
 
     function = model._function

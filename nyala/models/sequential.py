@@ -57,7 +57,12 @@ class Sequential(Model):
                 check.fail(self, f"an Input must come first; the model has {len(self._stack)} layers already")
         elif not self._stack:
             shape = layer._input_shape_arg
-            if shape is None and isinstance(layer, (Functional, Sequential)) and layer.built and layer._graph() is not None:
+            if (
+                shape is None
+                and isinstance(layer, (Functional, Sequential))
+                and layer.built
+                and layer._graph() is not None
+            ):
                 inputs = layer.inputs
                 if len(inputs) == 1:
                     self._stack.append(InputLayer(batch_shape=inputs[0].shape, dtype=inputs[0].dtype))
@@ -97,7 +102,9 @@ class Sequential(Model):
         if not isinstance(first, InputLayer):
             if input_shape is None:
                 check.fail(self, "its input shape is not known; give build(input_shape) or start with Input(shape=...)")
-            if not isinstance(input_shape, (list, tuple)) or isinstance(input_shape[0] if input_shape else None, (list, tuple, dict)):
+            if not isinstance(input_shape, (list, tuple)) or isinstance(
+                input_shape[0] if input_shape else None, (list, tuple, dict)
+            ):
                 return
             first = InputLayer(batch_shape=(None, *input_shape[1:]), dtype=_input_dtype(first))
             with_input = [first, *self._stack]

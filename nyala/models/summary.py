@@ -28,7 +28,9 @@ def print_summary(
     layer_range: Sequence[str] | None = None,
 ) -> None:
     """Print the table; arguments as for ``Model.summary``."""
-    text = summary_text(model, line_length, positions, expand_nested, show_trainable, layer_range, plain=print_fn is not None)
+    text = summary_text(
+        model, line_length, positions, expand_nested, show_trainable, layer_range, plain=print_fn is not None
+    )
     if print_fn is None:
         sys.stdout.write(text)
     else:
@@ -64,7 +66,10 @@ def summary_text(
     if positions is not None:
         share = [p / line_length if p > 1 else p for p in positions][: len(columns)]
         if len(share) < len(columns):
-            check.fail("summary", f"positions needs {len(columns)} numbers for the columns {[c for c, _ in columns]}, got {positions}")
+            check.fail(
+                "summary",
+                f"positions needs {len(columns)} numbers for the columns {[c for c, _ in columns]}, got {positions}",
+            )
 
     table = Table(box=box.HEAVY_HEAD, show_lines=True, width=line_length, pad_edge=True)
     ends = [0, *(int(line_length * s) for s in share)]
@@ -86,15 +91,22 @@ def summary_text(
 def _is_chain(graph: Any) -> bool:
     """Whether each layer is called once, on the output of the one before."""
     function = graph._function
-    return len(function.flat_inputs) == len(function.flat_outputs) == 1 and all(
-        len(node.inputs) == 1 for node in function.nodes
-    ) and len({id(n.inputs[0]) for n in function.nodes}) == len(function.nodes) and len(
-        {id(n.operation) for n in function.nodes}
-    ) == len(function.nodes)
+    return (
+        len(function.flat_inputs) == len(function.flat_outputs) == 1
+        and all(len(node.inputs) == 1 for node in function.nodes)
+        and len({id(n.inputs[0]) for n in function.nodes}) == len(function.nodes)
+        and len({id(n.operation) for n in function.nodes}) == len(function.nodes)
+    )
 
 
 def _rows(
-    model: Any, graph: Any, connected: bool, expand: bool, show_trainable: bool, layer_range: Sequence[str] | None, depth: int = 0
+    model: Any,
+    graph: Any,
+    connected: bool,
+    expand: bool,
+    show_trainable: bool,
+    layer_range: Sequence[str] | None,
+    depth: int = 0,
 ) -> list[list[str]]:
     operations = list(model.operations) if graph is model else list(model.layers)
     if layer_range is not None:
@@ -126,7 +138,10 @@ def _between(model: Any, operations: list[Any], layer_range: Sequence[str]) -> l
             i for i, op in enumerate(operations) if re.match(pattern, op.name)
         ]
         if not hits:
-            check.fail("summary", f"layer_range: no layer matches {pattern!r}.{check.nearest(pattern, [o.name for o in operations])}")
+            check.fail(
+                "summary",
+                f"layer_range: no layer matches {pattern!r}.{check.nearest(pattern, [o.name for o in operations])}",
+            )
         return hits[-1] if last else hits[0]
 
     first, last = position(layer_range[0], False), position(layer_range[1], True)

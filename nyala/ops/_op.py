@@ -44,7 +44,20 @@ def _docstring_only() -> None:
 class _Spec:
     """What the decorator knows of an op."""
 
-    __slots__ = ("name", "body", "rule", "names", "tensors", "tensors_end", "nested", "required", "has_body", "impls", "fast", "call")
+    __slots__ = (
+        "name",
+        "body",
+        "rule",
+        "names",
+        "tensors",
+        "tensors_end",
+        "nested",
+        "required",
+        "has_body",
+        "impls",
+        "fast",
+        "call",
+    )
 
     def __init__(self, body: Callable[..., Any], rule: str, name: str | None):
         code = body.__code__
@@ -55,7 +68,9 @@ class _Spec:
         kinds = {n: str(a) for n, a in body.__annotations__.items() if n != "return"}
         self.tensors = tuple(i for i, n in enumerate(self.names) if "TensorLike" in kinds.get(n, ""))
         self.tensors_end = max((i + 1 for i in self.tensors if i < code.co_argcount), default=0)
-        self.nested = frozenset(i for i in self.tensors if "Sequence[TensorLike" in kinds[self.names[i]] or "Nest" in kinds[self.names[i]])
+        self.nested = frozenset(
+            i for i in self.tensors if "Sequence[TensorLike" in kinds[self.names[i]] or "Nest" in kinds[self.names[i]]
+        )
         self.required = code.co_argcount - len(body.__defaults__ or ())
         self.has_body = code.co_code != _docstring_only.__code__.co_code
         self.impls: dict[Any, Callable[..., Any]] = {}
@@ -296,9 +311,13 @@ def find_backend(tensors: Any, who: str = "op") -> Any:
             inner = [v for v in tree.flatten(x) if not isinstance(v, (int, float, str))]
             if not inner:
                 continue
-            backend = find_backend(inner, who) if any(isinstance(v, Variable) or backends.of(v) for v in inner) else None
+            backend = (
+                find_backend(inner, who) if any(isinstance(v, Variable) or backends.of(v) for v in inner) else None
+            )
         else:
-            backend = _type_to_backend.get(type(x)) or (None if isinstance(x, (int, float, np.ndarray)) else backends.of(x))
+            backend = _type_to_backend.get(type(x)) or (
+                None if isinstance(x, (int, float, np.ndarray)) else backends.of(x)
+            )
         if backend is None:
             continue
         if found is not None and backend is not found:

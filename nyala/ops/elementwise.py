@@ -428,9 +428,7 @@ def greater_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 @op("same")
-def isclose(
-    x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
-) -> Tensor:
+def isclose(x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """``|x1 - x2| <= atol + rtol |x2|``; equal infinities are close, NaN is close to NaN if ``equal_nan``."""
     x1, x2 = _plain_bool(x1), _plain_bool(x2)
     bound = add(atol, multiply(rtol, absolute(x2)))
@@ -440,9 +438,7 @@ def isclose(
 
 
 @op("same")
-def allclose(
-    x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
-) -> Tensor:
+def allclose(x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Whether ``isclose`` holds everywhere."""
     from nyala.ops.reduce import all as all_
 

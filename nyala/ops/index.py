@@ -78,7 +78,9 @@ def scatter(indices: TensorLike, values: TensorLike, shape: Shape) -> Tensor:
 
 
 @op
-def scatter_update(inputs: TensorLike, indices: TensorLike, updates: TensorLike, reduction: str | None = None) -> Tensor:
+def scatter_update(
+    inputs: TensorLike, indices: TensorLike, updates: TensorLike, reduction: str | None = None
+) -> Tensor:
     """``inputs`` with ``updates`` at ``indices``.
 
     ``reduction``: ``None`` replaces; ``"add"``, ``"max"``, ``"min"`` or ``"mul"`` combines.
@@ -136,7 +138,9 @@ def diag(x: TensorLike, k: int = 0) -> Tensor:
     n = x.shape[0] + abs(k)
     # Each row holds its own number everywhere, then all but the diagonal is cleared.
     column = reshape(pad(x, [[max(-k, 0), max(k, 0)]]), (n, 1))
-    return _select(eye(n, k=k, dtype="bool"), broadcast_to(column, (n, n)), zeros((n, n), backends.current().dtype_of(x)))
+    return _select(
+        eye(n, k=k, dtype="bool"), broadcast_to(column, (n, n)), zeros((n, n), backends.current().dtype_of(x))
+    )
 
 
 @op

@@ -293,5 +293,3 @@ def corrcoef(x: TensorLike) -> Tensor:
     scale = sqrt(diagonal(covariance))
     out = divide(divide(covariance, expand_dims(scale, 1)), expand_dims(scale, 0))
     return out[0, 0] if out.shape == (1, 1) else maximum(-1.0, -maximum(-1.0, -out))
-
-

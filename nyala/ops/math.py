@@ -14,8 +14,8 @@ from nyala.backends import dtypes
 from nyala.base import check
 from nyala.ops._op import op
 from nyala.ops.core import cast, convert_to_tensor
-from nyala.ops.elementwise import cos, divide, i0, maximum, multiply, real, imag, sqrt, square, subtract
-from nyala.ops.index import extract_sequences, take
+from nyala.ops.elementwise import cos, divide, i0, maximum, multiply, sqrt, square, subtract
+from nyala.ops.index import extract_sequences
 from nyala.ops.reduce import segment_sum, sum
 from nyala.ops.shapes import arange, broadcast_to, expand_dims, flip, pad, reshape
 

@@ -27,7 +27,7 @@ from nyala.ops.elementwise import (
     square,
     subtract,
 )
-from nyala.ops.index import take, where
+from nyala.ops.index import where
 from nyala.ops.shapes import arange, expand_dims, full_like, moveaxis, ones_like, reshape, zeros_like
 
 
@@ -396,17 +396,23 @@ def histogram(x: TensorLike, bins: Any = 10, range: Any = None) -> tuple[Tensor,
 
 
 @op
-def segment_sum(data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False) -> Tensor:
+def segment_sum(
+    data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False
+) -> Tensor:
     """The sum of the rows of each segment. ``num_segments``: default the largest id and one (not inside a compiled step)."""
 
 
 @op
-def segment_max(data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False) -> Tensor:
+def segment_max(
+    data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False
+) -> Tensor:
     """The largest of each segment."""
 
 
 @op
-def segment_min(data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False) -> Tensor:
+def segment_min(
+    data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False
+) -> Tensor:
     """The smallest of each segment."""
 
 

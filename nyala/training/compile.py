@@ -42,7 +42,10 @@ class Outputs:
         if isinstance(given, Mapping):
             unknown = [k for k in given if k not in self.names and k not in self.keys]
             if unknown:
-                check.fail("compile", f"{what} has the key {unknown[0]!r}, but the outputs are {self.names}.{check.nearest(unknown[0], self.names)}")
+                check.fail(
+                    "compile",
+                    f"{what} has the key {unknown[0]!r}, but the outputs are {self.names}.{check.nearest(unknown[0], self.names)}",
+                )
             return [given.get(name, given.get(key)) for name, key in zip(self.names, self.keys)]
         given = list(given)
         if len(given) != len(self):
@@ -66,8 +69,13 @@ class Outputs:
                 return flat
             check.fail("fit", f"{what} holds {len(flat)} tensors, but the model has {len(self)} outputs: {self.names}")
         if len(self) > 1:
-            return [nest] * len(self) if what == "sample_weight" else check.fail(
-                "fit", f"{what} is one tensor, but the model has {len(self)} outputs {self.names}; give a list or a dict"
+            return (
+                [nest] * len(self)
+                if what == "sample_weight"
+                else check.fail(
+                    "fit",
+                    f"{what} is one tensor, but the model has {len(self)} outputs {self.names}; give a list or a dict",
+                )
             )
         return [nest]
 
@@ -109,7 +117,8 @@ class CompileLoss:
             check.fail("compile", f"loss={self.loss!r} gives no output of {self.outputs.names} a loss")
         if sum(fn is not None for fn in self.fns) > 1:
             self.trackers = [
-                None if fn is None else metrics_.Mean(name=f"{name}_loss") for fn, name in zip(self.fns, self.outputs.names)
+                None if fn is None else metrics_.Mean(name=f"{name}_loss")
+                for fn, name in zip(self.fns, self.outputs.names)
             ]
         self.built = True
 

@@ -142,7 +142,9 @@ class ArrayData(Data):
             if y is None:
                 check.fail(who, "class_weight needs y")
             sample_weight = class_weights(y, class_weight, sample_weight)
-        self.x, self.y, self.sample_weight = (_arrays(part, who, name) for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")))
+        self.x, self.y, self.sample_weight = (
+            _arrays(part, who, name) for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
+        )
         self.num_samples = _equal_lengths(self.x, self.y, self.sample_weight, who)
         if self.num_samples == 0:
             check.fail(who, "the data set is empty: x has 0 samples")
@@ -362,13 +364,17 @@ def make(
         )
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
-            check.fail(who, f"{name} cannot be given beside a {type(x).__name__}, which must yield it: (x, y, sample_weight)")
+            check.fail(
+                who, f"{name} cannot be given beside a {type(x).__name__}, which must yield it: (x, y, sample_weight)"
+            )
     if isinstance(x, PyDataset) or (hasattr(x, "__getitem__") and hasattr(x, "__len__") and not _is_loader(x)):
         return PyDatasetData(x, steps=steps, shuffle=shuffle, class_weight=class_weight, who=who)
     if hasattr(x, "__iter__"):
         known = _known_length(x)
         return IteratorData(x, steps=steps, class_weight=class_weight, known_steps=known, who=who)
-    return check.fail(who, f"cannot read data from {type(x).__name__}; give arrays, a generator or a data set", TypeError)
+    return check.fail(
+        who, f"cannot read data from {type(x).__name__}; give arrays, a generator or a data set", TypeError
+    )
 
 
 def _is_loader(x: Any) -> bool:
@@ -396,7 +402,7 @@ def _is_arrays(x: Any) -> bool:
         return True
     if backends.of(x) is not None:
         return True
-    return (hasattr(x, "shape") or hasattr(x, "__array__")) and hasattr(x, "__array__") or _is_frame(x)
+    return ((hasattr(x, "shape") or hasattr(x, "__array__")) and hasattr(x, "__array__")) or _is_frame(x)
 
 
 def _is_frame(x: Any) -> bool:
@@ -445,7 +451,10 @@ def _equal_lengths(x: Nest, y: Nest, sample_weight: Nest, who: str) -> int:
         if leaf is not None
     }
     if len(set(lengths.values())) > 1:
-        check.fail(who, "the arrays differ in their numbers of samples: " + ", ".join(f"{k} has {v}" for k, v in lengths.items()))
+        check.fail(
+            who,
+            "the arrays differ in their numbers of samples: " + ", ".join(f"{k} has {v}" for k, v in lengths.items()),
+        )
     if not lengths:
         check.fail(who, "x holds no arrays")
     return next(iter(lengths.values()))
@@ -460,7 +469,9 @@ def split(x: Nest, y: Nest, sample_weight: Nest, fraction: float, who: str = "fi
     n = _equal_lengths(*parts, who)
     at = int(math.floor(n * (1.0 - fraction)))
     if at in (0, n):
-        check.fail(who, f"validation_split={fraction} of {n} samples leaves {at} to train on and {n - at} to validate on")
+        check.fail(
+            who, f"validation_split={fraction} of {n} samples leaves {at} to train on and {n - at} to validate on"
+        )
     first = tuple(tree.map(lambda a: None if a is None else a[:at], p) for p in parts)
     second = tuple(tree.map(lambda a: None if a is None else a[at:], p) for p in parts)
     return first, second  # type: ignore[return-value]

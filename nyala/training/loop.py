@@ -268,7 +268,9 @@ class Runner:
             if not group:
                 return
             if n > 1 and len(group) == n and len({_shapes(b) for b in group}) == 1:
-                stack = tree.map(lambda *parts: None if parts[0] is None else np.stack([data_.to_host(p) for p in parts]), *group)
+                stack = tree.map(
+                    lambda *parts: None if parts[0] is None else np.stack([data_.to_host(p) for p in parts]), *group
+                )
                 yield n, _call(step_function(self.model, self.kind, "batches"), stack)
             else:
                 for batch in group:
@@ -328,8 +330,14 @@ class _Pace:
         """``fused`` for an epoch of ``steps`` batches; ``listened``: a callback wants each of them."""
         if self.asked != "auto":
             return lambda: int(self.asked)
-        decided = self.runner.model._steps.get(("pace", self.runner.kind)) if hasattr(self.runner.model, "_steps") else None
-        able = self.runner.backend.loops_in_one_call and self.runner.arrays is not None and not self.runner.model.run_eagerly
+        decided = (
+            self.runner.model._steps.get(("pace", self.runner.kind)) if hasattr(self.runner.model, "_steps") else None
+        )
+        able = (
+            self.runner.backend.loops_in_one_call
+            and self.runner.arrays is not None
+            and not self.runner.model.run_eagerly
+        )
         if listened or not able:
             return lambda: 1
         if decided is not None:
@@ -365,7 +373,9 @@ class _Pace:
             yield best
 
 
-def _run_epoch(runner: Runner, callbacks: CallbackList, kind: str, keep: Callable[[Any, int], None] | None = None) -> dict[str, Any]:
+def _run_epoch(
+    runner: Runner, callbacks: CallbackList, kind: str, keep: Callable[[Any, int], None] | None = None
+) -> dict[str, Any]:
     """One pass of the steps of ``kind``; returns the logs of the last step as they are on the device."""
     model = runner.model
     model._trained_for = None
@@ -416,7 +426,9 @@ def _warn_of_nan(model: Any, runner: Runner, logs: dict[str, Any], epoch: int) -
     recent = [plain(x) for x in runner.recent_losses]
     done = runner.done
     bad = next((i for i, x in enumerate(recent) if not np.isfinite(x)), None)
-    where = f", first in batch {done - len(recent) + bad + 1} of {done}" if bad is not None and len(recent) == done else ""
+    where = (
+        f", first in batch {done - len(recent) + bad + 1} of {done}" if bad is not None and len(recent) == done else ""
+    )
     warnings.warn(
         f"{check.who(model)}: the loss became {loss} in epoch {epoch + 1}{where}. A lower learning rate, clipnorm=1.0 in the "
         "optimizer, or scaled inputs usually help; the TerminateOnNaN callback stops training",
@@ -450,7 +462,13 @@ def fit(
     backend = model._find_backend()
     with backends.backend_scope(backend):
         data = data_.make(
-            x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle, class_weight=class_weight
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            steps=steps_per_epoch,
+            shuffle=shuffle,
+            class_weight=class_weight,
         )
         make_ready(model, data, "train")
         runner = Runner(model, "train", data)

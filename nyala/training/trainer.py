@@ -375,7 +375,6 @@ class Trainer:
                 variable.value.grad = None
 
 
-
 def metrics_mean(name: str) -> Any:
     return metrics.Mean(name=name)
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from nyala import losses, ops
+from nyala import backends, losses, ops
 from nyala.base import masks
 
 rng = np.random.default_rng(7)
@@ -150,6 +150,20 @@ def test_masks_come_off(backend: str) -> None:
     assert masks.get_mask(x) is not None
     masks.set_mask(x, None)
     assert masks.get_mask(x) is None
+
+
+def test_a_mask_travels_through_a_compiled_step(backend: str) -> None:
+    valid = np.arange(N) < 2
+
+    def step(y: Any, p: Any, m: Any) -> Any:
+        p = p * 1.0
+        masks.set_mask(p, m)
+        return losses.MeanSquaredError()(y, p)
+
+    args = [ops.convert_to_tensor(x) for x in (*NUMBERS, valid)]
+    got = backends.current().compile(step, [])(*args)
+    want = ((NUMBERS[0] - NUMBERS[1]) ** 2)[:2].mean()
+    np.testing.assert_allclose(ops.convert_to_numpy(got), want, rtol=1e-5)
 
 
 def test_low_precision_is_computed_in_float32(backend: str) -> None:

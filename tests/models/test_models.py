@@ -198,7 +198,14 @@ def test_summary_is_like_keras(backend: str) -> None:
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=80, show_trainable=True)
     text = "\n".join(lines)
-    for part in ('Model: "m"', "head (Dense)", "(None, 784)", "7,850", "Total params: 7,850 (30.66 KB)", "Trainable params"):
+    for part in (
+        'Model: "m"',
+        "head (Dense)",
+        "(None, 784)",
+        "7,850",
+        "Total params: 7,850 (30.66 KB)",
+        "Trainable params",
+    ):
         assert part in text
     assert max(len(line) for line in text.splitlines()) <= 80
     i = keras.Input((3,), name="i")
@@ -217,7 +224,9 @@ def model_of(i: Any) -> Any:
 
 def test_to_backend_moves_everything(backend: str) -> None:
     x, y = _data(32, 4), _data(32, 1)
-    model = keras.Sequential([keras.Input((4,)), layers.Dense(8, activation="tanh"), layers.BatchNormalization(), layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(8, activation="tanh"), layers.BatchNormalization(), layers.Dense(1)]
+    )
     model.compile("adam", "mse", metrics=["mae"])
     model.fit(x, y, verbose=0, batch_size=8)
     assert model.backend == backend
@@ -262,7 +271,9 @@ def test_the_same_seed_gives_the_same_weights_everywhere() -> None:
 def test_errors_name_who_and_what(backend: str) -> None:
     dense = layers.Dense(2, name="head")
     dense(_data(2, 3))
-    with pytest.raises(ValueError, match=r"Dense `head`: expected axis -1 of the input to have size 3, got shape \(2, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"Dense `head`: expected axis -1 of the input to have size 3, got shape \(2, 4\)"
+    ):
         dense(_data(2, 4))
     with pytest.raises(ValueError, match=r"Conv2D `c`: expected an input with 4 axes, got 3"):
         layers.Conv2D(2, 3, name="c")(_data(2, 8, 8))
@@ -288,7 +299,9 @@ def test_stateless_call_changes_nothing(backend: str) -> None:
     model = keras.Sequential([keras.Input((3,)), layers.BatchNormalization(), layers.Dense(2)])
     before = model.get_weights()
     fixed = [v.value for v in model.non_trainable_variables]
-    outputs, new = model.stateless_call([v.value * 0 for v in model.trainable_variables], fixed, _data(8, 3), training=True)
+    outputs, new = model.stateless_call(
+        [v.value * 0 for v in model.trainable_variables], fixed, _data(8, 3), training=True
+    )
     np.testing.assert_allclose(_numpy(outputs), 0, atol=1e-6)
     assert any(not np.allclose(_numpy(a), _numpy(b)) for a, b in zip(new, fixed))
     for one, two in zip(before, model.get_weights()):

@@ -57,7 +57,9 @@ _SOURCES = {
     "lists": lambda: dict(x=X.tolist(), y=Y.tolist(), batch_size=8, shuffle=False),
     "float64": lambda: dict(x=X.astype("float64"), y=Y.astype("float64"), batch_size=8, shuffle=False),
     "generator": lambda: dict(x=_generator(), steps_per_epoch=5),
-    "finite list of batches": lambda: dict(x=iter(list(next(g) for g in [_generator()] for _ in range(15))), steps_per_epoch=5),
+    "finite list of batches": lambda: dict(
+        x=iter(list(next(g) for g in [_generator()] for _ in range(15))), steps_per_epoch=5
+    ),
     "PyDataset": lambda: dict(x=Batches(), shuffle=False),
     "PyDataset with threads": lambda: dict(x=Batches(workers=2), shuffle=False),
     "tf.data": lambda: dict(x=_tf_data()),
@@ -200,7 +202,9 @@ def test_run_eagerly_runs_python_each_step(backend: str) -> None:
 
 
 def test_batch_norm_and_dropout_state_moves(backend: str) -> None:
-    model = keras.Sequential([keras.Input((3,)), layers.BatchNormalization(momentum=0.5), layers.Dropout(0.3), layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((3,)), layers.BatchNormalization(momentum=0.5), layers.Dropout(0.3), layers.Dense(1)]
+    )
     model.compile("sgd", "mse")
     bn = model.layers[0]
     model.fit(X, Y, batch_size=20, epochs=2, shuffle=False, verbose=0)
@@ -323,7 +327,14 @@ def test_stop_training_and_callbacks(backend: str) -> None:
 
     history = _model().fit(X, Y, epochs=5, batch_size=20, callbacks=[Spy()], verbose=0)
     assert history.epoch == [0, 1]
-    assert seen == ["batch 0 True", "batch 1 True", "epoch 0 ['loss']", "batch 0 True", "batch 1 True", "epoch 1 ['loss']"]
+    assert seen == [
+        "batch 0 True",
+        "batch 1 True",
+        "epoch 0 ['loss']",
+        "batch 0 True",
+        "batch 1 True",
+        "epoch 1 ['loss']",
+    ]
 
 
 def test_early_stopping_restores_the_best_weights(backend: str) -> None:
@@ -339,7 +350,11 @@ _BAD = {
     "empty generator": (lambda m: m.fit(iter([])), ValueError, "the data set is empty"),
     "no data": (lambda m: m.fit(None), ValueError, "x is None"),
     "y beside a generator": (lambda m: m.fit(_generator(), Y), ValueError, "y cannot be given beside a generator"),
-    "split of a generator": (lambda m: m.fit(_generator(), validation_split=0.1), ValueError, "validation_split needs arrays"),
+    "split of a generator": (
+        lambda m: m.fit(_generator(), validation_split=0.1),
+        ValueError,
+        "validation_split needs arrays",
+    ),
     "split of everything": (lambda m: m.fit(X, Y, validation_split=0.999), ValueError, "leaves 0 to train on"),
     "input shape": (lambda m: m.fit(X[:, :2], Y), ValueError, r"expects shape \(None, 3\), got \(.*2\)"),
     "optimizer": (lambda m: m.compile("adm"), ValueError, "unknown optimizer 'adm'.*Did you mean 'adam'"),
@@ -350,7 +365,11 @@ _BAD = {
         "loss has the key 'nope', but the outputs are",
     ),
     "batch size": (lambda m: m.fit(X, Y, batch_size=0), ValueError, "batch_size must be a positive int, got 0"),
-    "steps": (lambda m: m.compile("sgd", "mse", steps_per_execution=0), ValueError, "steps_per_execution must be a positive int"),
+    "steps": (
+        lambda m: m.compile("sgd", "mse", steps_per_execution=0),
+        ValueError,
+        "steps_per_execution must be a positive int",
+    ),
 }
 
 

@@ -43,7 +43,9 @@ def convert(x: Any, dtype: str | None = None) -> jax.Array:
         return x if kind is None or x.dtype == kind else x.astype(kind)
     if hasattr(x, "_as_foreign"):
         return convert(x._as_foreign(backends.get("jax")), dtype)
-    if isinstance(x, (list, tuple)) and any(isinstance(v, jax.Array) or hasattr(v, "_as_foreign") for v in tree.flatten(x)):
+    if isinstance(x, (list, tuple)) and any(
+        isinstance(v, jax.Array) or hasattr(v, "_as_foreign") for v in tree.flatten(x)
+    ):
         return convert(jnp.stack([convert(v) for v in x]), dtype)
     owner = backends.of(x)
     if owner is not None:
@@ -122,9 +124,9 @@ def strong(x: jax.Array) -> jax.Array:
 class Core(BackendBase):
     name = "jax"
     tensor_types = (ArrayImpl,)
-    floating = frozenset(native_dtype(n) for n in ("float16", "bfloat16", "float32", "float8_e4m3fn", "float8_e5m2")) | {
-        np.dtype("float64")
-    }
+    floating = frozenset(
+        native_dtype(n) for n in ("float16", "bfloat16", "float32", "float8_e4m3fn", "float8_e5m2")
+    ) | {np.dtype("float64")}
 
     # -- tensors -----------------------------------------------------------------------------------------------------
 
@@ -247,7 +249,9 @@ class _Run:
         self.asked: set[Any] = set()
         self.written: list[Variable] = []
 
-    def differentiate(self, variables: list[Variable], inputs: list[Any] | None = None) -> tuple[Any, list[Any], list[Any]]:
+    def differentiate(
+        self, variables: list[Variable], inputs: list[Any] | None = None
+    ) -> tuple[Any, list[Any], list[Any]]:
         def pure(values: list[Any], inputs: list[Any]) -> tuple[Any, Any]:
             scope = StateScope()
             scope.values = tracked = _Tracked(zip(variables, values))
@@ -291,7 +295,9 @@ def _assign(variables: Sequence[Variable], values: Sequence[Any]) -> None:
         variable.assign(value)
 
 
-def _in_scope(fn: Callable[..., Any], variables: Sequence[Variable], values: Sequence[Any], *args: Any) -> tuple[Any, list[Any]]:
+def _in_scope(
+    fn: Callable[..., Any], variables: Sequence[Variable], values: Sequence[Any], *args: Any
+) -> tuple[Any, list[Any]]:
     """``fn(*args)`` with the variables at ``values``, and their values afterwards."""
     with StateScope(dict(zip(variables, values))) as scope:
         out = fn(*args)

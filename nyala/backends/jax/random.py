@@ -84,6 +84,5 @@ def _categorical(logits: Array, num_samples: int, seed: Array, dtype: str) -> Ar
 
 
 RANDOM: dict[str, Callable[..., Any]] = {
-    f.__name__: f
-    for f in (_uniform, _normal, _truncated_normal, _randint, _gamma, _binomial, _shuffle, _categorical)
+    f.__name__: f for f in (_uniform, _normal, _truncated_normal, _randint, _gamma, _binomial, _shuffle, _categorical)
 }

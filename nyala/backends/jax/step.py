@@ -155,13 +155,17 @@ class _Compiled:
         try:
             entry = self.entries.get(key)
         except TypeError as error:
-            error.add_note("a compiled function takes tensors, arrays and hashable values, which it treats as constants")
+            error.add_note(
+                "a compiled function takes tensors, arrays and hashable values, which it treats as constants"
+            )
             raise
         if entry is None:
             entry = self.entries[key] = _Entry(self, treedef, leaves)
         while True:
             cells = [v._storage for v in entry.written]
-            held = [c.array.copy() if c.exposed else c.array for c in cells] if self.donate else [c.array for c in cells]
+            held = (
+                [c.array.copy() if c.exposed else c.array for c in cells] if self.donate else [c.array for c in cells]
+            )
             try:
                 out, values = entry.call(held, [v._storage.array for v in entry.kept], dynamic)
                 break
