@@ -273,7 +273,7 @@ def _sort(x: Tensor, axis: int | None = -1) -> Tensor:
 def _argsort(x: Tensor, axis: int | None = -1) -> Tensor:
     if axis is None:
         x, axis = x.reshape(-1), -1
-    return torch.argsort(x, axis, stable=True).to(_INDEX)
+    return torch.sort(x, dim=axis, stable=True).indices.to(_INDEX)
 
 
 def _top_k(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
@@ -318,18 +318,6 @@ def _quantile(x: Tensor, q: Any, axis: Any = None, method: str = "linear", keepd
 
 def _median(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return _quantile(x, 0.5, axis, "linear", keepdims)
-
-
-def _bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0, sparse: bool = False) -> Tensor:
-    if x.dtype is torch.bool or x.dtype not in (torch.int32, torch.int64, torch.uint8, torch.int8, torch.int16):
-        x = x.to(torch.int64)
-    if x.ndim == 2:
-        length = max(int(minlength), int(x.max()) + 1 if x.numel() else 0)
-        out = torch.zeros((x.shape[0], length), dtype=_INDEX if weights is None else weights.dtype, device=x.device)
-        one = torch.ones_like(x, dtype=out.dtype) if weights is None else weights
-        return out.scatter_add(1, x.long(), one)
-    out = torch.bincount(x, weights, int(minlength))
-    return out.to(_INDEX if weights is None else weights.dtype)
 
 
 def _searchsorted(sorted_sequence: Tensor, values: Tensor, side: str = "left") -> Tensor:
@@ -575,10 +563,6 @@ def _trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor
     return _sum(torch.diagonal(x, offset, axis1, axis2), -1)
 
 
-def _meshgrid(*x: Tensor, indexing: str = "xy") -> list[Tensor]:
-    return list(torch.meshgrid(*x, indexing=indexing))
-
-
 def _diff(a: Tensor, n: int = 1, axis: int = -1) -> Tensor:
     return torch.diff(a, n, axis)
 
@@ -666,14 +650,6 @@ def _filled(value: int) -> Callable[..., Tensor]:
 
 def _filled_like(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda x, dtype=None: fn(x, dtype=_dtype(dtype))
-
-
-def _full(shape: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if isinstance(fill_value, Tensor):
-        return fill_value.to(_dtype(dtype) or fill_value.dtype).expand(shape).clone()
-    to = native_dtype(dtype if dtype is not None else dtypes.result_type(type(fill_value)))
-    return torch.full(shape, fill_value, dtype=to, device=default_device())
 
 
 def _full_like(x: Tensor, fill_value: Any, dtype: Any = None) -> Tensor:
@@ -834,14 +810,6 @@ def _solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
     return torch.linalg.solve_triangular(a, b, upper=not lower)
 
 
-def _lstsq(a: Tensor, b: Tensor, rcond: float | None = None) -> Tensor:
-    column = b.ndim == a.ndim - 1
-    # gelsd gives the solution of least norm where the rank is short, as NumPy's does; CUDA has gels only.
-    driver = "gelsd" if a.device.type == "cpu" else None
-    out = torch.linalg.lstsq(a, b[..., None] if column else b, rcond=rcond, driver=driver).solution
-    return out[..., 0] if column else out
-
-
 def _pinv(x: Tensor, rcond: float | None = None) -> Tensor:
     return torch.linalg.pinv(x) if rcond is None else torch.linalg.pinv(x, rtol=rcond)
 
@@ -962,7 +930,7 @@ natives: dict[str, Callable[..., Any]] = {
     "var": _spread(torch.var), "std": _spread(torch.std), "argmax": _arg(torch.argmax), "argmin": _arg(torch.argmin),
     "logsumexp": _logsumexp, "cumsum": _cumulative(torch.cumsum), "cumprod": _cumulative(torch.cumprod),
     "count_nonzero": _count_nonzero, "moments": _moments, "sort": _sort, "argsort": _argsort, "top_k": _top_k,
-    "quantile": _quantile, "median": _median, "bincount": _bincount, "searchsorted": _searchsorted,
+    "quantile": _quantile, "median": _median, "searchsorted": _searchsorted,
     "digitize": _digitize, "nonzero": _nonzero, "unique": _unique,
     # shapes and indices
     "reshape": _reshape, "transpose": _transpose, "squeeze": _squeeze, "expand_dims": _expand_dims,
@@ -972,12 +940,12 @@ natives: dict[str, Callable[..., Any]] = {
     "swapaxes": lambda x, axis1, axis2: torch.swapaxes(x, axis1, axis2), "ravel": torch.ravel,
     "take": _take, "take_along_axis": _take_along_axis, "getitem": _getitem, "get_item": _getitem, "where": _where,
     "diag": _diag, "diagflat": lambda x, k=0: torch.diagflat(x, k), "diagonal": _diagonal, "trace": _trace,
-    "tril": _triangle(torch.tril), "triu": _triangle(torch.triu), "meshgrid": _meshgrid, "diff": _diff,
+    "tril": _triangle(torch.tril), "triu": _triangle(torch.triu), "diff": _diff,
     "scatter": _scatter, "scatter_update": _scatter_update, "slice": _slice, "slice_update": _slice_update,
     "segment_sum": _segment("sum"), "segment_max": _segment("amax"), "segment_min": _segment("amin"),
     "segment_prod": _segment("prod"),
     "zeros": _filled(0), "ones": _filled(1), "empty": _filled(0), "zeros_like": _filled_like(torch.zeros_like),
-    "ones_like": _filled_like(torch.ones_like), "empty_like": _filled_like(torch.zeros_like), "full": _full,
+    "ones_like": _filled_like(torch.ones_like), "empty_like": _filled_like(torch.zeros_like),
     "full_like": _full_like, "arange": _arange, "linspace": _linspace, "eye": _eye, "tri": _tri,
     # linear algebra
     "matmul": _matmul, "einsum": _einsum, "tensordot": _tensordot, "dot": _dot, "inner": _inner, "outer": _outer,
@@ -985,7 +953,7 @@ natives: dict[str, Callable[..., Any]] = {
     "cholesky_inverse": lambda x, upper=False: torch.cholesky_inverse(x, upper), "det": torch.linalg.det,
     "slogdet": lambda x: tuple(torch.linalg.slogdet(x)), "inv": torch.linalg.inv, "qr": _qr, "svd": _svd,
     "eig": lambda x: tuple(torch.linalg.eig(x)), "eigh": lambda x: tuple(torch.linalg.eigh(x)), "solve": _solve,
-    "solve_triangular": _solve_triangular, "lstsq": _lstsq, "pinv": _pinv, "matrix_rank": _matrix_rank,
+    "solve_triangular": _solve_triangular, "pinv": _pinv, "matrix_rank": _matrix_rank,
     "lu_factor": _lu_factor, "logdet": torch.logdet, "fft": _fourier(torch.fft.fft), "fft2": _fourier(torch.fft.fft2),
     "ifft2": _fourier(torch.fft.ifft2), "rfft": _rfft, "irfft": _irfft,
     # activations
