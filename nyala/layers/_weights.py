@@ -48,6 +48,10 @@ class LoRA(Layer):
     """
 
     _adapted: str = "kernel"
+    lora_kernel_a: Variable
+    lora_kernel_b: Variable
+    lora_embeddings_a: Variable
+    lora_embeddings_b: Variable
 
     def _set_lora(self, rank: int | None, alpha: float | None) -> None:
         self.lora_rank = rank if rank is None else check.positive_int(self, "lora_rank", rank)
@@ -58,6 +62,10 @@ class LoRA(Layer):
         if quantization_config is not None:
             check.fail(self, "quantization_config must be None: quantization is not available", NotImplementedError)
         self.quantization_config = None
+
+    @property
+    def _lora_scale(self) -> float:
+        return (self.lora_alpha or 0) / (self.lora_rank or 1)
 
     def _after_build(self) -> None:
         if self.lora_rank and not self.lora_enabled:

@@ -591,7 +591,7 @@ class Layer(Configurable):
             self._initial_weights = None
 
     def _build_from(self, spec: _Call, shapes: dict[str, Any]) -> None:
-        names = [n for n in inspect.signature(self.build).parameters]
+        names = list(inspect.signature(self.build).parameters)
         if not names:
             self.build()  # type: ignore[call-arg]
             return

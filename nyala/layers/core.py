@@ -66,7 +66,7 @@ class Dense(_weights.LoRA):
         x = ops.matmul(inputs, self.kernel)
         if self.lora_enabled:
             low = ops.matmul(ops.matmul(inputs, self.lora_kernel_a), self.lora_kernel_b)
-            x = ops.add(x, ops.multiply(low, self.lora_alpha / self.lora_rank))
+            x = ops.add(x, ops.multiply(low, self._lora_scale))
         return self.activation(x if self.bias is None else ops.add(x, self.bias))
 
 
@@ -110,7 +110,8 @@ class EinsumDense(_weights.LoRA):
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.equation = equation
-        self.partial_output_shape = (output_shape,) if check.is_int(output_shape) else tuple(output_shape)  # type: ignore
+        shape: Any = (output_shape,) if check.is_int(output_shape) else tuple(output_shape)  # type: ignore[arg-type]
+        self.partial_output_shape: tuple[Any, ...] = shape
         self.activation = activations.get(activation)
         self.bias_axes = bias_axes
         _weights.options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
@@ -135,7 +136,7 @@ class EinsumDense(_weights.LoRA):
         kernel = self.kernel
         if self.lora_enabled:
             low = ops.matmul(self.lora_kernel_a, self.lora_kernel_b)
-            kernel = ops.add(kernel, ops.multiply(low, self.lora_alpha / self.lora_rank))
+            kernel = ops.add(kernel, ops.multiply(low, self._lora_scale))
         x = ops.einsum(self.equation, inputs, kernel)
         return self.activation(x if self.bias is None else ops.add(x, self.bias))
 
@@ -237,7 +238,7 @@ class Embedding(_weights.LoRA):
         x = ops.take(self.embeddings, inputs, axis=0)
         if self.lora_enabled:
             low = ops.matmul(ops.take(self.lora_embeddings_a, inputs, axis=0), self.lora_embeddings_b)
-            x = ops.add(x, ops.multiply(low, self.lora_alpha / self.lora_rank))
+            x = ops.add(x, ops.multiply(low, self._lora_scale))
         return ops.cast(x, self.compute_dtype)
 
     def compute_mask(self, inputs: TensorLike, mask: Any = None) -> Tensor | None:
@@ -303,7 +304,7 @@ class Lambda(Layer):
         self.arguments = dict(arguments or {})
         self.mask = mask
         self.supports_masking = mask is not None
-        self._output_shape = output_shape if output_shape is None or callable(output_shape) else tuple(output_shape)
+        self._output_shape: Any = output_shape
         parameters = inspect.signature(function).parameters
         self._passed = [n for n in ("mask", "training") if n in parameters]
 
@@ -318,6 +319,8 @@ class Lambda(Layer):
         expected = self._output_shape
         if callable(expected):
             expected = tuple(expected(tuple(inputs.shape)))[1:]
+        else:
+            expected = tuple(expected)
         got = tuple(outputs.shape)[1:]
         if len(got) != len(expected) or any(m is not None and n is not None and m != n for m, n in zip(got, expected)):
             check.fail(

@@ -157,7 +157,7 @@ class Dot(Layer):
 
     def __init__(self, axes: int | Sequence[int], normalize: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        pair = (axes, axes) if check.is_int(axes) else tuple(axes)  # type: ignore[arg-type]
+        pair: Any = (axes, axes) if check.is_int(axes) else tuple(axes)  # type: ignore[arg-type]
         if len(pair) != 2 or not all(check.is_int(a) for a in pair):
             check.fail(self, f"axes must be an int or a pair of ints, got {axes!r}")
         self.axes = axes

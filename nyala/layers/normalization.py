@@ -8,6 +8,7 @@ from typing import Any
 from nyala import initializers, ops
 from nyala._typing import Identifier, Shape, Tensor, TensorLike
 from nyala.base import check
+from nyala.base.variable import Variable
 from nyala.layers import _weights
 from nyala.layers.base import Layer
 from nyala.layers.input_spec import InputSpec
@@ -100,6 +101,9 @@ class BatchNormalization(_Normalization):
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
 
+    moving_mean: Variable
+    moving_variance: Variable
+
     def build(self, input_shape: Shape) -> None:
         ndim = len(input_shape)
         if not -ndim <= self.axis < ndim:
@@ -108,8 +112,7 @@ class BatchNormalization(_Normalization):
         self._add_weights(shape, autocast=False)
         for name in ("moving_mean", "moving_variance"):
             initializer = getattr(self, f"{name}_initializer")
-            weight = self.add_weight(shape, initializer, trainable=False, autocast=False, name=name)
-            setattr(self, name, weight)
+            setattr(self, name, self.add_weight(shape, initializer, trainable=False, autocast=False, name=name))
         self.input_spec = InputSpec(ndim=ndim, axes={self.axis: shape[0]})
         self._reduced = tuple(i for i in range(ndim) if i != self.axis % ndim)
 
@@ -258,7 +261,7 @@ class GroupNormalization(_Normalization):
     def build(self, input_shape: Shape) -> None:
         ndim = len(input_shape)
         (axis,) = _axes(self, self.axis, input_shape)
-        channels = input_shape[axis]
+        channels: Any = input_shape[axis]
         if channels is None or axis == 0:
             check.fail(self, f"axis {self.axis} must be a channel axis of known size, got shape {tuple(input_shape)}")
         if self.groups != -1 and channels % self.groups:
@@ -318,7 +321,7 @@ class SpectralNormalization(Wrapper):
         super().build(input_shape)
         self.input_spec = InputSpec(min_ndim=1, axes={-1: input_shape[-1]})
         kernel = getattr(self.layer, "kernel", None)
-        self.kernel = getattr(self.layer, "embeddings", None) if kernel is None else kernel
+        self.kernel: Any = getattr(self.layer, "embeddings", None) if kernel is None else kernel
         if self.kernel is None:
             check.fail(self, f"{check.who(self.layer)} has neither a kernel nor embeddings")
         self.vector_u = self.add_weight(

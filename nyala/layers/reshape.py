@@ -42,10 +42,10 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any):
         super().__init__(**kwargs)
-        target_shape = (target_shape,) if check.is_int(target_shape) else tuple(target_shape)
-        if not all(check.is_int(n) and n >= -1 for n in target_shape) or target_shape.count(-1) > 1:
+        target: Any = (target_shape,) if check.is_int(target_shape) else tuple(target_shape)
+        if not all(check.is_int(n) and n >= -1 for n in target) or target.count(-1) > 1:
             check.fail(self, f"target_shape must hold ints >= 0 and at most one -1, got {target_shape}")
-        self.target_shape = target_shape
+        self.target_shape: tuple[int, ...] = target
 
     def build(self, input_shape: Shape) -> None:
         rest = list(input_shape[1:])

@@ -136,6 +136,8 @@ def _pool(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def run(inputs: Tensor, pool_size: _Ints, strides: _Ints, padding: str) -> Tensor:
         if inputs.dtype.is_integer and inputs.dtype != tf.int32:
             return tf.cast(run(tf.cast(inputs, tf.int32), pool_size, strides, padding), inputs.dtype)
+        if len(pool_size) == 3 and inputs.dtype == tf.float16:  # no such kernel on the CPU
+            return tf.cast(run(tf.cast(inputs, tf.float32), pool_size, strides, padding), tf.float16)
         if len(pool_size) == 1:
             out = fn(inputs[:, None], (1, *pool_size), (1, *strides), padding.upper())
             return tf.squeeze(out, 1)
