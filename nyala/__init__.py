@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nyala.base.policy import FloatDTypePolicy as FloatDTypePolicy
     from nyala.base.scope import StateScope as StateScope
     from nyala.base.variable import Variable as Variable
-    from nyala.graph.symbolic import SymbolicTensor as KerasTensor
+    from nyala.graph.symbolic import SymbolicTensor as KerasTensor  # noqa: F401
     from nyala.initializers import Initializer as Initializer
     from nyala.layers.base import InputSpec as InputSpec
     from nyala.layers.base import Layer as Layer
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from nyala.transforms import value_and_grad as value_and_grad
 
 _MODULES = frozenset({
-    "activations", "callbacks", "config", "constraints", "datasets", "initializers", "layers", "losses", "metrics", "models",
-    "ops", "optimizers", "random", "regularizers", "saving", "schedules", "utils",
+    "activations", "callbacks", "config", "constraints", "datasets", "initializers", "layers", "losses", "metrics",
+    "models", "ops", "optimizers", "random", "regularizers", "saving", "schedules", "utils",
 })  # fmt: skip
 
 _HOMES = {

@@ -36,10 +36,11 @@ class Initializer(Configurable):
 
     def __call__(self, shape: Sequence[int], dtype: DType = None) -> Tensor:
         """A tensor of the current backend; ``dtype`` defaults to ``floatx()``."""
-        if self.draw is None:
+        draw: Any = self.draw
+        if draw is None:
             check.fail(self, "define draw(shape, dtype) or __call__(shape, dtype)", NotImplementedError)
         dtype = dtypes.standardize(dtype)
-        return backends.current().convert(self.draw(tuple(int(n) for n in shape), dtype), dtype)
+        return backends.current().convert(draw(tuple(int(n) for n in shape), dtype), dtype)
 
     def clone(self) -> Self:
         return self.from_config(self.get_config())
@@ -81,7 +82,7 @@ class Identity(Initializer, names=("IdentityInitializer",)):
     def draw(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         if len(shape) != 2:
             check.fail(self, f"the shape must have 2 axes, got {shape}; Orthogonal takes more")
-        return (self.gain * np.eye(*shape)).astype(dtypes.numpy_dtype(dtype))
+        return (self.gain * np.eye(shape[0], shape[1])).astype(dtypes.numpy_dtype(dtype))
 
 
 class _Random(Initializer):
@@ -191,7 +192,7 @@ class VarianceScaling(_Random):
         if self.input_axes is not None and self.output_axes is not None:
             return math.prod(shape[i] for i in self.input_axes), math.prod(shape[i] for i in self.output_axes)
         if len(shape) < 2:
-            return (math.prod(shape),) * 2
+            return math.prod(shape), math.prod(shape)
         window = math.prod(shape[:-2])
         return shape[-2] * window, shape[-1] * window
 
@@ -257,7 +258,8 @@ class Orthogonal(_Random, names=("OrthogonalInitializer",)):
     def sample(self, shape: tuple[int, ...]) -> np.ndarray:
         if len(shape) < 2:
             check.fail(self, f"the shape must have at least 2 axes, got {shape}")
-        rows, columns = math.prod(shape[:-1]), shape[-1]
+        *_, columns = shape
+        rows = math.prod(shape[:-1])
         q, r = np.linalg.qr(draws.normal((max(rows, columns), min(rows, columns)), 0.0, 1.0, seed=self.seed))
         q = q * np.sign(np.diag(r))
         return self.gain * (q.T if rows < columns else q).reshape(shape)
@@ -299,7 +301,7 @@ class STFT(Initializer, names=("STFTInitializer",)):
         from scipy.signal import get_window
 
         named = isinstance(self.window, (str, tuple))
-        window = get_window(self.window, frame, fftbins=self.periodic) if named else np.asarray(self.window, "float64")
+        window = np.asarray(get_window(self.window, frame, fftbins=self.periodic) if named else self.window, "float64")
         if window.shape != (frame,):
             check.fail(self, f"the window must have {frame} values, got shape {window.shape}")
         sums = {"density": math.sqrt((window**2).sum()), "spectrum": window.sum(), None: 1.0}

@@ -27,9 +27,9 @@ def fail(owner: Any, message: str, error: type[Exception] = ValueError) -> Any:
 def nearest(word: Any, choices: Iterable[str]) -> str:
     """``" Did you mean 'adam'?"``, or the choices when nothing is near."""
     choices = [str(c) for c in choices]
-    close = difflib.get_close_matches(str(word).lower(), choices, n=3, cutoff=0.6) or [
-        c for c in difflib.get_close_matches(str(word), choices, n=3, cutoff=0.5)
-    ]
+    close = difflib.get_close_matches(str(word).lower(), choices, n=3, cutoff=0.6) or difflib.get_close_matches(
+        str(word), choices, n=3, cutoff=0.5
+    )
     if close:
         return " Did you mean " + " or ".join(repr(c) for c in close) + "?"
     return " Known: " + ", ".join(repr(c) for c in sorted(choices)) + "."

@@ -151,7 +151,7 @@ def get(identifier: Any) -> DTypePolicy:
     if isinstance(identifier, Mapping):
         return configurable.deserialize(dict(identifier), role="policy")
     if isinstance(identifier, (bool, int, float)):
-        check.fail("dtype", f"expected a dtype, the name of a policy or a DTypePolicy, got {identifier!r}")
+        return check.fail("dtype", f"expected a dtype, the name of a policy or a DTypePolicy, got {identifier!r}")
     return DTypePolicy(identifier)
 
 

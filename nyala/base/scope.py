@@ -50,6 +50,7 @@ class StateScope:
             if scope.parent is None:
                 return scope.miss(variable)
             scope = scope.parent
+        raise AssertionError("a chain of scopes ends in one without a parent")
 
     def miss(self, variable: Variable) -> Any:
         """What no scope holds: the storage. A compile's root overrides this to lift the variable."""

@@ -97,7 +97,7 @@ def set_random_seed(seed: int) -> None:
     global _global_seed
     _global_seed = _check_seed("set_random_seed", seed)
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the legacy generator is the one that programs use
+    np.random.seed(seed)
     draws.set_seed(seed)
     # The same Variables go on: compiled steps hold them.
     for generator in _globals.values():

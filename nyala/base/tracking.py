@@ -23,18 +23,11 @@ def _walk(value: Any, seen: set[int]) -> Iterator[Any]:
         if id(value) not in seen:
             seen.add(id(value))
             yield value
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        if id(value) not in seen:
-            seen.add(id(value))
-            for item in value:
-                if not isinstance(item, _PLAIN):
-                    yield from _walk(item, seen)
-    elif isinstance(value, dict):
-        if id(value) not in seen:
-            seen.add(id(value))
-            for item in value.values():
-                if not isinstance(item, _PLAIN):
-                    yield from _walk(item, seen)
+    elif isinstance(value, (list, tuple, set, frozenset, dict)) and id(value) not in seen:
+        seen.add(id(value))
+        for item in value.values() if isinstance(value, dict) else value:
+            if not isinstance(item, _PLAIN):
+                yield from _walk(item, seen)
 
 
 def unique(items: Any) -> list[Any]:

@@ -70,11 +70,10 @@ class InputSpec:
                 check.fail(owner, f"expected an input of shape {self.shape}, got {shape}")
             return
         ndim = len(shape)
-        if self.ndim is not None and ndim != self.ndim:
-            if not (self.allow_last_axis_squeeze and abs(ndim - self.ndim) == 1 and 1 in shape[-1:]):
-                check.fail(
-                    owner, f"expected an input with {self.ndim} axes, got {ndim}: shape {shape}{_hint(self.ndim, ndim)}"
-                )
+        squeezes = self.allow_last_axis_squeeze and abs(ndim - (self.ndim or 0)) == 1 and 1 in shape[-1:]
+        if self.ndim is not None and ndim != self.ndim and not squeezes:
+            hint = _hint(self.ndim, ndim)
+            check.fail(owner, f"expected an input with {self.ndim} axes, got {ndim}: shape {shape}{hint}")
         if self.min_ndim is not None and ndim < self.min_ndim:
             check.fail(owner, f"expected an input with at least {self.min_ndim} axes, got {ndim}: shape {shape}")
         if self.max_ndim is not None and ndim > self.max_ndim:

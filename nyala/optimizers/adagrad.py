@@ -156,25 +156,24 @@ class Ftrl(Optimizer):
     ):
         super().__init__(learning_rate, weight_decay, **kwargs)
         self.learning_rate_power = check.number_in(self, "learning_rate_power", learning_rate_power, high=0.0)
-        for name, value in (
-            ("initial_accumulator_value", initial_accumulator_value),
-            ("l1_regularization_strength", l1_regularization_strength),
-            ("l2_regularization_strength", l2_regularization_strength),
-            ("l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength),
-        ):
-            setattr(self, name, check.number_in(self, name, value, 0.0))
+        self.initial_accumulator_value = initial_accumulator_value
+        self.l1_regularization_strength = l1_regularization_strength
+        self.l2_regularization_strength = l2_regularization_strength
+        self.l2_shrinkage_regularization_strength = l2_shrinkage_regularization_strength
         self.beta = beta
+        for name in self.hyper[1:-1]:
+            check.number_in(self, name, getattr(self, name), 0.0)
 
     def first_slot(self, slot: str, variable: Variable) -> np.ndarray | None:
-        first = self.initial_accumulator_value if slot == "accumulator" else 0.0  # type: ignore[attr-defined]
+        first = self.initial_accumulator_value if slot == "accumulator" else 0.0
         return np.full(variable.shape, first, dtypes.numpy_dtype(variable.dtype))
 
     def update(self, w: Tensor, g: Tensor, lr: Tensor, t: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         a, z = state
-        p, l1 = -self.learning_rate_power, self.l1_regularization_strength  # type: ignore[attr-defined]
+        p, l1 = -self.learning_rate_power, self.l1_regularization_strength
         b = a + ops.square(g)
         rates = ops.power(b, p) / lr
-        shrunk = g + 2.0 * self.l2_shrinkage_regularization_strength * w  # type: ignore[attr-defined]
+        shrunk = g + 2.0 * self.l2_shrinkage_regularization_strength * w
         z = z + shrunk - (rates - ops.power(a, p) / lr) * w
-        curvature = rates + 2.0 * self.l2_regularization_strength + self.beta / lr  # type: ignore[attr-defined]
+        curvature = rates + 2.0 * self.l2_regularization_strength + self.beta / lr
         return (ops.clip(z, -l1, l1) - z) / curvature, b, z

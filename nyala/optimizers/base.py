@@ -104,8 +104,9 @@ class Optimizer(Configurable):
                 self, f"{next(k for k in kwargs if k in ('lr', 'decay'))} is no argument of Keras 3; {hint}", TypeError
             )
         check.no_extra(self, kwargs, _parameters(type(self)))
-        for key, value in (("clipnorm", clipnorm), ("clipvalue", clipvalue), ("global_clipnorm", global_clipnorm)):
-            setattr(self, key, None if value is None else check.number_in(self, key, value, 0.0))
+        self.clipnorm = _limit(self, "clipnorm", clipnorm)
+        self.clipvalue = _limit(self, "clipvalue", clipvalue)
+        self.global_clipnorm = _limit(self, "global_clipnorm", global_clipnorm)
         if sum(v is not None for v in (clipnorm, clipvalue, global_clipnorm)) > 1:
             check.fail(
                 self,
@@ -123,7 +124,7 @@ class Optimizer(Configurable):
         ):
             check.fail(self, f"gradient_accumulation_steps must be an int >= 2, got {gradient_accumulation_steps!r}")
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self._rate = _checked_rate(self, learning_rate)
+        self._rate: Any = _checked_rate(self, learning_rate)
         self.built = False
         self._variables: list[Variable] = []
         self._iterations: Variable | None = None
@@ -605,6 +606,10 @@ class Optimizer(Configurable):
         return super().from_config(config)
 
 
+def _limit(owner: Any, name: str, value: Any) -> float | None:
+    return None if value is None else check.number_in(owner, name, value, 0.0)
+
+
 def _shrink(square: Tensor, limit: float) -> Tensor:
     """The factor that brings a norm, given squared, down to ``limit``."""
     return limit / ops.maximum(ops.sqrt(square), limit)
@@ -625,10 +630,8 @@ def _checked_rate(owner: Any, rate: Any) -> Any:
     if isinstance(rate, Mapping):
         return configurable.deserialize(rate)
     if isinstance(rate, str) or rate is None or isinstance(rate, bool):
-        check.fail(owner, f"learning_rate must be a number, a LearningRateSchedule or a callable, got {rate!r}")
-    if isinstance(rate, (int, float, np.generic, np.ndarray, Variable)) or not callable(rate):
-        return float(rate)
-    return rate
+        return check.fail(owner, f"learning_rate must be a number, a LearningRateSchedule or a callable, got {rate!r}")
+    return rate if callable(rate) else float(rate)
 
 
 def _parameters(cls: type) -> list[str]:

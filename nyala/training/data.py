@@ -467,7 +467,7 @@ def split(x: Nest, y: Nest, sample_weight: Nest, fraction: float, who: str = "fi
     check.number_in(who, "validation_split", fraction, 0.0, 1.0, open_high=True)
     parts = tuple(_arrays(part, who, name) for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")))
     n = _equal_lengths(*parts, who)
-    at = int(math.floor(n * (1.0 - fraction)))
+    at = math.floor(n * (1.0 - fraction))
     if at in (0, n):
         check.fail(
             who, f"validation_split={fraction} of {n} samples leaves {at} to train on and {n - at} to validate on"

@@ -74,10 +74,9 @@ class Trainer:
         if run_eagerly and jit_compile is True:
             check.fail(self, "jit_compile=True and run_eagerly=True exclude each other")
         self.optimizer = optimizers.get(optimizer)
-        policy = getattr(self, "dtype_policy", None)
-        if auto_scale_loss and policy is not None and policy.name == "mixed_float16":
-            if not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
-                self.optimizer = optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale_optimizer")
+        half = self.dtype_policy.name == "mixed_float16"  # type: ignore[attr-defined]
+        if auto_scale_loss and half and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
+            self.optimizer = optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale_optimizer")
         names = self._known_output_names()
         self._compile_loss = CompileLoss(loss, loss_weights, names) if loss is not None else None
         self._compile_metrics = CompileMetrics(metrics, weighted_metrics, names)

@@ -55,7 +55,7 @@ def test_sequential_with_and_without_an_input_shape(backend: str) -> None:
     assert known.output_shape == old.output_shape == (None, 2)
     assert deferred.weights == []
     assert tuple(deferred(x).shape) == (3, 2)
-    assert [v.path for v in known.weights][0] == "sequential/dense/kernel"
+    assert known.weights[0].path == "sequential/dense/kernel"
     for model in (old, deferred):
         model.set_weights(known.get_weights())
         np.testing.assert_allclose(_numpy(model(x)), _numpy(known(x)), rtol=1e-6)
@@ -277,9 +277,9 @@ def test_errors_name_who_and_what(backend: str) -> None:
         dense(_data(2, 4))
     with pytest.raises(ValueError, match=r"Conv2D `c`: expected an input with 4 axes, got 3"):
         layers.Conv2D(2, 3, name="c")(_data(2, 8, 8))
-    with pytest.raises(ValueError, match="Dense `.*`: units must be a positive int, got 0"):
+    with pytest.raises(ValueError, match=r"Dense `.*`: units must be a positive int, got 0"):
         layers.Dense(0)
-    with pytest.raises(TypeError, match="unknown argument 'actvation'.*Did you mean 'activation'"):
+    with pytest.raises(TypeError, match=r"unknown argument 'actvation'.*Did you mean 'activation'"):
         layers.Dense(1, actvation="relu")
     i, j = keras.Input((3,), name="i"), keras.Input((3,), name="j")
     with pytest.raises(ValueError, match="depends on the input `j`"):
@@ -287,7 +287,7 @@ def test_errors_name_who_and_what(backend: str) -> None:
     model = keras.Model(i, layers.Dense(1)(i), name="m")
     with pytest.raises(ValueError, match=r"Functional `m`: input `i` expects shape \(None, 3\), got \(2, 5\)"):
         model(_data(2, 5))
-    with pytest.raises(ValueError, match="has no layer 'dens'. Did you mean 'dense'"):
+    with pytest.raises(ValueError, match=r"has no layer 'dens'. Did you mean 'dense'"):
         keras.Sequential([layers.Dense(1, name="dense")]).get_layer("dens")
     with pytest.raises(RuntimeError, match="is not compiled"):
         model.fit(_data(2, 3), _data(2, 1))

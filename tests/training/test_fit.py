@@ -58,7 +58,7 @@ _SOURCES = {
     "float64": lambda: dict(x=X.astype("float64"), y=Y.astype("float64"), batch_size=8, shuffle=False),
     "generator": lambda: dict(x=_generator(), steps_per_epoch=5),
     "finite list of batches": lambda: dict(
-        x=iter(list(next(g) for g in [_generator()] for _ in range(15))), steps_per_epoch=5
+        x=iter([next(g) for g in [_generator()] for _ in range(15)]), steps_per_epoch=5
     ),
     "PyDataset": lambda: dict(x=Batches(), shuffle=False),
     "PyDataset with threads": lambda: dict(x=Batches(workers=2), shuffle=False),

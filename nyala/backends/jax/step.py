@@ -87,7 +87,7 @@ class _Entry:
         held = [v._storage.array for v in self.written], [v._storage.array for v in self.kept], dynamic
         self.jaxpr, shapes = jax.make_jaxpr(lambda *args: self.pure(*args), return_shape=True)(*held)
         self.out = jax.tree_util.tree_structure(shapes)
-        self.avals = [a for a in self.jaxpr.in_avals]
+        self.avals = list(self.jaxpr.in_avals)
 
     def run(self, written: list[Any], kept: list[Any], dynamic: list[Any]) -> tuple[_Out, list[Any]]:
         jaxpr, self.jaxpr = self.jaxpr, None

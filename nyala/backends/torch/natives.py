@@ -438,7 +438,7 @@ def _flip(x: Tensor, axis: Any = None) -> Tensor:
 def _roll(x: Tensor, shift: Any, axis: Any = None) -> Tensor:
     if axis is not None and not isinstance(axis, int) and isinstance(shift, int):
         shift = (shift,) * len(axis)
-    return torch.roll(x, shift, axis)
+    return torch.roll(x, shift, () if axis is None else axis)
 
 
 def _rot90(array: Tensor, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
@@ -542,7 +542,7 @@ def _forward_slices(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, tuple[Any
 
 
 def _where(condition: Tensor, x1: Any = None, x2: Any = None) -> Any:
-    if x1 is None and x2 is None:
+    if x1 is None or x2 is None:
         return _nonzero(condition)
     return torch.where(condition if condition.dtype is torch.bool else condition != 0, x1, x2)
 
@@ -731,7 +731,7 @@ def _tensordot(x1: Tensor, x2: Tensor, axes: Any = 2) -> Tensor:
     if isinstance(axes, int):
         return torch.tensordot(x1, x2, axes)
     a, b = ([v] if isinstance(v, int) else list(v) for v in axes)
-    return torch.tensordot(x1, x2, (a, b))
+    return torch.tensordot(x1, x2, (a, b))  # pyright: ignore[reportArgumentType]
 
 
 def _dot(x1: Tensor, x2: Tensor) -> Tensor:
@@ -739,11 +739,11 @@ def _dot(x1: Tensor, x2: Tensor) -> Tensor:
         return torch.multiply(x1, x2)
     if x2.ndim == 1:
         return _matmul(x1, x2)
-    return torch.tensordot(x1, x2, ([x1.ndim - 1], [x2.ndim - 2]))
+    return torch.tensordot(x1, x2, ([x1.ndim - 1], [x2.ndim - 2]))  # pyright: ignore[reportArgumentType]
 
 
 def _inner(x1: Tensor, x2: Tensor) -> Tensor:
-    return torch.multiply(x1, x2) if x1.ndim == 0 or x2.ndim == 0 else torch.tensordot(x1, x2, ([-1], [-1]))
+    return torch.multiply(x1, x2) if x1.ndim == 0 or x2.ndim == 0 else torch.tensordot(x1, x2, ([-1], [-1]))  # pyright: ignore[reportArgumentType]
 
 
 def _outer(x1: Tensor, x2: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ _ONE = torch.tensor([0, 1], dtype=torch.int32)
 
 def _generator(seed: Tensor, device: torch.device) -> torch.Generator | None:
     """A generator in the state that ``seed`` says; ``None`` where nothing is computed."""
-    if isinstance(seed, FakeTensor) or torch._C._functorch.is_functorch_wrapped_tensor(seed) or _faking():
+    if isinstance(seed, FakeTensor) or torch._C._functorch.is_functorch_wrapped_tensor(seed) or _faking():  # pyright: ignore[reportAttributeAccessIssue]
         return None
     key, counter = seed.tolist()
     found = _generators.get(device)
