@@ -11,6 +11,7 @@ import argparse
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,10 +81,11 @@ def load() -> tuple[str, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.nda
     except OSError as error:
         print(f"{error}\nScikit-learn's digits are used instead.")
         from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
 
-        digits = load_digits()
-        x_train, x_test, y_train, y_test = train_test_split(digits.images, digits.target, test_size=0.2, random_state=0)
+        digits: Any = load_digits()
+        order = np.random.default_rng(0).permutation(len(digits.images))
+        x, y, held_out = digits.images[order], digits.target[order], 360
+        (x_train, y_train), (x_test, y_test) = (x[held_out:], y[held_out:]), (x[:held_out], y[:held_out])
         name, brightest = "scikit-learn's digits", 16.0
     return name, (_image(x_train, brightest), y_train), (_image(x_test, brightest), y_test)
 
@@ -102,7 +104,8 @@ def draw(
     from matplotlib import pyplot as plt
 
     figure = plt.figure(figsize=(12, 7), layout="constrained")
-    curves, digits = figure.subfigures(2, 1, height_ratios=(3, 2))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(3, 2))
+    curves, digits = parts
     for axes, metric in zip(curves.subplots(1, 2), ("loss", "accuracy")):
         epochs = range(1, len(history[metric]) + 1)
         axes.plot(epochs, history[metric], "o-", label="training")
