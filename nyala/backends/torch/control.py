@@ -22,7 +22,7 @@ def cond(pred: Any, true_fn: Callable[[], Nest], false_fn: Callable[[], Nest]) -
     if isinstance(pred, Tensor):
         if _faking():
             return _same("cond", [true_fn(), false_fn()])[0]
-        if torch._C._functorch.is_batchedtensor(pred):
+        if torch._C._functorch.is_batchedtensor(pred):  # pyright: ignore[reportAttributeAccessIssue]
             return tree.map(lambda a, b: torch.where(pred.bool(), a, b), true_fn(), false_fn())
     return true_fn() if pred else false_fn()
 

@@ -158,7 +158,7 @@ class Backend(BackendBase):
         storage = variable._storage
         if value is storage:
             return
-        if isinstance(value, FakeTensor) or torch._C._functorch.is_batchedtensor(value):
+        if isinstance(value, FakeTensor) or torch._C._functorch.is_batchedtensor(value):  # pyright: ignore[reportAttributeAccessIssue]
             raise RuntimeError(
                 f"variable `{variable.path}` was assigned inside a function that torch traces without Nyala's "
                 "knowledge, so the value would be lost; use nyala.ops.vectorized_map or nyala.function"
@@ -289,7 +289,7 @@ def _alike(backend: Backend, x: Any) -> list[Tensor]:
 def _empty(spec: Any, device: torch.device) -> Any:
     if not isinstance(spec, TensorSpec):
         return spec
-    return torch.empty(spec.shape, dtype=native_dtype(spec.dtype), device=device)
+    return torch.empty(tuple(spec.shape), dtype=native_dtype(spec.dtype), device=device)  # type: ignore[arg-type]
 
 
 def _op_name(error: Any) -> str:
