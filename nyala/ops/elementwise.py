@@ -10,7 +10,7 @@ from nyala._typing import DType, Tensor, TensorLike
 from nyala.backends import dtypes
 from nyala.ops._op import op
 
-# -- arithmetic ------------------------------------------------------------------------------------------------------------
+# -- arithmetic --------------------------------------------------------------------------------------------------------
 
 
 @op("same")
@@ -102,8 +102,7 @@ def hypot(x1: TensorLike, x2: TensorLike) -> Tensor:
     x1, x2 = absolute(x1), absolute(x2)
     large, small = maximum(x1, x2), minimum(x1, x2)
     safe = _where(equal(large, 0), _ones_like(large), large)
-    whole = _where(isinf(large), large, multiply(large, sqrt(add(1, square(divide(small, safe))))))
-    return whole
+    return _where(isinf(large), large, multiply(large, sqrt(add(1, square(divide(small, safe))))))
 
 
 @op("float")
@@ -159,7 +158,7 @@ def lcm(x1: TensorLike, x2: TensorLike) -> Tensor:
     return multiply(floor_divide(absolute(x1), maximum(divisor, _ones_like(divisor))), absolute(x2))
 
 
-# -- one argument ----------------------------------------------------------------------------------------------------------
+# -- one argument ------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -394,7 +393,7 @@ def copy(x: TensorLike) -> Tensor:
     return add(x, _zeros_like(x))
 
 
-# -- comparison ------------------------------------------------------------------------------------------------------------
+# -- comparison --------------------------------------------------------------------------------------------------------
 
 
 @op("same")
@@ -482,7 +481,7 @@ def isreal(x: TensorLike) -> Tensor:
 
 @op
 def isin(x1: TensorLike, x2: TensorLike, assume_unique: bool = False, invert: bool = False) -> Tensor:
-    """Whether each member of ``x1`` is in ``x2``. ``assume_unique`` changes nothing here, for all pairs are compared."""
+    """Whether each member of ``x1`` is in ``x2``. ``assume_unique`` changes nothing: all pairs are compared."""
     from nyala.ops.reduce import any as any_
     from nyala.ops.shapes import expand_dims, reshape
 
@@ -490,7 +489,7 @@ def isin(x1: TensorLike, x2: TensorLike, assume_unique: bool = False, invert: bo
     return logical_not(found) if invert else found
 
 
-# -- logic and bits --------------------------------------------------------------------------------------------------------
+# -- logic and bits ----------------------------------------------------------------------------------------------------
 
 
 @op
@@ -561,7 +560,7 @@ def bitwise_right_shift(x: TensorLike, y: TensorLike) -> Tensor:
     return right_shift(x, y)
 
 
-# -- complex numbers ---------------------------------------------------------------------------------------------------------
+# -- complex numbers ---------------------------------------------------------------------------------------------------
 
 
 @op

@@ -35,7 +35,7 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None)
 
 
 def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | None = None) -> Any:
-    """``x1`` where ``condition`` is true, else ``x2``; with neither, the indices of what is true, one vector an axis."""
+    """``x1`` where ``condition`` is true, else ``x2``; with neither, the indices of what is true, a vector an axis."""
     if (x1 is None) != (x2 is None):
         check.fail("where", "give both x1 and x2 or neither")
     return nonzero(condition) if x1 is None else _where(x1, x2, condition)
@@ -65,7 +65,7 @@ def select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], def
 
 @op
 def nonzero(x: TensorLike) -> tuple[Tensor, ...]:
-    """The indices of what is not 0, one vector an axis; not inside a compiled step, for their number depends on values."""
+    """The indices of what is not 0, one vector an axis; not inside a compiled step: their number depends on values."""
 
 
 @op
@@ -108,7 +108,7 @@ def unravel_index(indices: TensorLike, shape: Sequence[int]) -> tuple[Tensor, ..
     return tuple(reversed(found))
 
 
-# -- diagonals ---------------------------------------------------------------------------------------------------------------
+# -- diagonals ---------------------------------------------------------------------------------------------------------
 
 
 @op

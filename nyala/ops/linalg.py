@@ -20,7 +20,7 @@ from nyala.ops.reduce import min as min_
 from nyala.ops.reduce import sum as sum_
 from nyala.ops.shapes import expand_dims, eye, moveaxis, reshape, stack, swapaxes, transpose
 
-# -- products --------------------------------------------------------------------------------------------------------------
+# -- products ----------------------------------------------------------------------------------------------------------
 
 
 @op("same")
@@ -38,7 +38,7 @@ def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @op("same")
 def tensordot(x1: TensorLike, x2: TensorLike, axes: Any = 2) -> Tensor:
-    """The product over axes of ``x1`` and as many of ``x2``: a number (last of one, first of the other) or two lists."""
+    """The product over axes of ``x1`` and as many of ``x2``: a number (last of one, first of the other) or lists."""
 
 
 @op("same")
@@ -108,14 +108,15 @@ def _einsum(operands: Sequence[TensorLike], subscripts: str) -> Tensor:
     return backends.current().natives["einsum"](subscripts, *operands)
 
 
-# -- norms, determinants, inverses -------------------------------------------------------------------------------------------
+# -- norms, determinants, inverses -------------------------------------------------------------------------------------
 
 
 @op("float")
 def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors (one axis) or matrices (two axes); ``axis=None``: of the whole.
 
-    ``ord``: ``None`` (root of the sum of squares), a number, ``inf``, ``-inf``; for matrices ``"fro"``, ``"nuc"``, 1, -1, 2, -2.
+    ``ord``: ``None`` (root of the sum of squares), a number, ``inf``, ``-inf``; for matrices ``"fro"``, ``"nuc"``,
+    1, -1, 2, -2, ``inf``, ``-inf``.
     """
     rank = len(x.shape)
     if axis is None:
@@ -218,7 +219,7 @@ def _eps(name: str) -> float:
     return float(ml_dtypes.finfo(dtypes.numpy_dtype(name)).eps)
 
 
-# -- decompositions and equations --------------------------------------------------------------------------------------------
+# -- decompositions and equations --------------------------------------------------------------------------------------
 
 
 @op("float")

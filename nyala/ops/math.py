@@ -39,7 +39,7 @@ def ifft2(x: Sequence[TensorLike]) -> tuple[Tensor, Tensor]:
 
 @op("float")
 def rfft(x: TensorLike, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
-    """The transform of a real last axis of length n, cut or padded to ``fft_length``: the first n // 2 + 1 frequencies."""
+    """The transform of a real last axis of length n, cut or padded to ``fft_length``: n // 2 + 1 frequencies."""
 
 
 @op("float")
@@ -125,7 +125,7 @@ def _overlap_add(frames: Tensor, stride: int) -> Tensor:
     return reshape(transpose(added), (*lead, total))
 
 
-# -- windows -----------------------------------------------------------------------------------------------------------------
+# -- windows -----------------------------------------------------------------------------------------------------------
 
 
 def _cosine(x: TensorLike, *weights: float) -> Tensor:

@@ -139,7 +139,7 @@ def cumprod(x: TensorLike, axis: int | None = None, dtype: DType = None) -> Tens
     """The products up to each place."""
 
 
-# -- NaN left out ------------------------------------------------------------------------------------------------------------
+# -- NaN left out ------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -217,7 +217,7 @@ def nanstd(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return nanvar(x, axis, keepdims) ** 0.5
 
 
-# -- order -------------------------------------------------------------------------------------------------------------------
+# -- order -------------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -336,7 +336,7 @@ def nanmedian(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tenso
     return nanquantile(x, 0.5, axis, keepdims=keepdims)
 
 
-# -- counting ----------------------------------------------------------------------------------------------------------------
+# -- counting ----------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -399,7 +399,7 @@ def histogram(x: TensorLike, bins: Any = 10, range: Any = None) -> tuple[Tensor,
 def segment_sum(
     data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False
 ) -> Tensor:
-    """The sum of the rows of each segment. ``num_segments``: default the largest id and one (not inside a compiled step)."""
+    """The sum of the rows of each segment. ``num_segments``: default the largest id plus one (not in a compiled step)."""
 
 
 @op

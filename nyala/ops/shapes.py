@@ -27,7 +27,7 @@ def size(x: TensorLike) -> Any:
     return None if None in known else math.prod(known)
 
 
-# -- creation --------------------------------------------------------------------------------------------------------------
+# -- creation ----------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -87,7 +87,7 @@ def empty_like(x: TensorLike, dtype: DType = None) -> Tensor:
 
 @op
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: DType = None) -> Tensor:
-    """``start``, ``start + step``, ... below ``stop``; one number alone is ``stop``, from 0. ``dtype``: that of the numbers."""
+    """``start``, ``start + step``, ... below ``stop``; one number alone is ``stop``. ``dtype``: that of the numbers."""
 
 
 @op
@@ -198,7 +198,7 @@ def meshgrid(*x: Any, indexing: str = "xy") -> list[Tensor]:
     return [broadcast_to(reshape(v, tuple(-1 if i == j else 1 for j in order)), sizes) for i, v in enumerate(vectors)]
 
 
-# -- shape -----------------------------------------------------------------------------------------------------------------
+# -- shape -------------------------------------------------------------------------------------------------------------
 
 
 @op

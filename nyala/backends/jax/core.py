@@ -66,7 +66,7 @@ def _default_kind(x: Any) -> np.dtype:
 
 
 class Cell:
-    """A variable's storage. ``exposed``: somebody else may hold the array, so it must be copied before it is donated."""
+    """A variable's storage. ``exposed``: somebody else may hold the array, so it is copied before it is donated."""
 
     __slots__ = ("array", "exposed")
 
@@ -176,9 +176,9 @@ class Core(BackendBase):
     def write(self, variable: Variable, value: Tensor) -> None:
         if isinstance(value, Tracer):
             raise RuntimeError(
-                f"variable `{variable.path}` was assigned inside a function that jax traces without Nyala's knowledge, so the "
-                "value would be lost; use nyala.function, nyala.value_and_grad or nyala.ops.cond/scan/... instead of jax's, "
-                "or model.stateless_call"
+                f"variable `{variable.path}` was assigned inside a function that jax traces without Nyala's knowledge, "
+                "so the value would be lost; use nyala.function, nyala.value_and_grad or nyala.ops.cond/scan/... "
+                "instead of jax's, or model.stateless_call"
             )
         cell = variable._storage
         cell.array = strong(value)
@@ -213,7 +213,7 @@ class Core(BackendBase):
     def value_and_grad(
         self, fn: Callable[..., Any], variables: Sequence[Variable], has_aux: bool = False
     ) -> Callable[..., tuple[Any, list[Tensor | None]]]:
-        """As the protocol says; a variable that was read but has no influence gets zeros, for jax does not tell them apart."""
+        """As the protocol says; a variable that is read but has no influence gets zeros: jax does not tell them apart."""
         variables = list(variables)
 
         def call(*args: Any, **kwargs: Any) -> tuple[Any, list[Tensor | None]]:
@@ -273,7 +273,7 @@ class _Run:
         return loss, tensors, gradients
 
 
-# -- control flow: each native runs its functions in child scopes and carries what they write ---------------------------------
+# -- control flow: each native runs its functions in child scopes and carries what they write --------------------------
 
 
 def _written(fn: Callable[..., Any], *args: Any) -> list[Variable]:
@@ -351,7 +351,6 @@ def while_loop(
 
     def test(carry: Any) -> Any:
         n, values, loop = carry
-        # The test runs once more than the body; what it writes there would not be seen by a Python loop's reader either way.
         with StateScope(dict(zip(written, values))):
             go = jnp.reshape(jnp.asarray(cond(*loop)), ()).astype(bool)
         return go if maximum_iterations is None else go & (n < maximum_iterations)

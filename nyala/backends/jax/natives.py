@@ -28,7 +28,7 @@ def _float(x: Array) -> Array:
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(native_dtype(dtypes.standardize(None)))
 
 
-# -- reductions ----------------------------------------------------------------------------------------------------------
+# -- reductions --------------------------------------------------------------------------------------------------------
 
 
 def _reduction(fn: Callable[..., Array]) -> Callable[..., Array]:
@@ -100,7 +100,7 @@ def _searchsorted(sorted_sequence: Array, values: Array, side: str = "left") -> 
     return jnp.searchsorted(sorted_sequence, values, side=side).astype("int32")
 
 
-# -- shape and indexing ----------------------------------------------------------------------------------------------------
+# -- shape and indexing ------------------------------------------------------------------------------------------------
 
 
 def _split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
@@ -199,7 +199,7 @@ def _repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
     return jnp.repeat(x, repeats if isinstance(repeats, int) else np.asarray(repeats), axis)
 
 
-# -- linear algebra --------------------------------------------------------------------------------------------------------
+# -- linear algebra ----------------------------------------------------------------------------------------------------
 
 
 def _matmul(x1: Array, x2: Array) -> Array:

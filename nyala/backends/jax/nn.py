@@ -45,7 +45,7 @@ def _lax_conv(x: Array, k: Array, strides: Ints, pads: Any, dilation: Ints, grou
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _plain_conv(x: Array, k: Array, strides: Ints, pads: Any, dilation: Ints) -> Array:
-    """A convolution whose weight gradient is one of NHWC, HWIO and NHWC, too: XLA:CPU is slow with other layouts in a loop."""
+    """A convolution whose weight gradient is one in NHWC and HWIO, too: XLA:CPU is slow with other layouts in a loop."""
     return _lax_conv(x, k, strides, pads, dilation)
 
 
@@ -119,13 +119,13 @@ def _conv_transpose(
     return _back(out, data_format)
 
 
-# -- pooling ---------------------------------------------------------------------------------------------------------------
+# -- pooling -----------------------------------------------------------------------------------------------------------
 
 
 def _lowest(dtype: np.dtype) -> Any:
     if jnp.issubdtype(dtype, jnp.floating):
         return np.array(-np.inf, dtype)
-    return np.iinfo(dtype).min if dtype != bool else False
+    return False if dtype.kind == "b" else np.iinfo(dtype).min
 
 
 def _slices(x: Array, size: Ints) -> list[Array]:

@@ -1,6 +1,6 @@
 """Random numbers on JAX. ``seed`` is a uint32 vector of two: a key and a counter.
 
-Uniform and normal numbers hash their position, with two keys that threefry makes of the seed: six times as fast on a CPU as
+Uniform and normal numbers hash their position, with two keys that threefry makes of the seed: on a CPU much faster than
 threefry for every number. The hash is lowbias32 (https://github.com/skeeto/hash-prospector), run twice.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -202,8 +203,10 @@ class Step(Core):
         def loop(xs: Nest, *rest: Any) -> Nest:
             if jit is False:
                 n = len(tree.flatten(xs)[0])
-                outs = [fn(tree.map(lambda x: x[i], xs), *rest) for i in range(n)]
-                return outs[-1]
+                out = None
+                for i in range(n):
+                    out = fn(tree.map(operator.itemgetter(i), xs), *rest)
+                return out
             return _scan(lambda x: fn(x, *rest), tree.map(self.convert, xs))
 
         return loop if jit is False else _Compiled(self, loop, variables, True)
