@@ -149,8 +149,7 @@ def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose gradient is given: ``f(*args)`` returns ``(output, grad)``.
 
-    ``grad(*upstream)`` returns one gradient an argument; with a parameter ``upstream`` it gets the arguments as well:
-    ``grad(*args, upstream=...)``.
+    ``grad(*upstream)`` takes the gradient of each output and returns that of each argument.
     """
 
     @functools.wraps(f)

@@ -436,6 +436,7 @@ def vectorized_map(function: Callable[..., Any], elements: Any) -> Any:
 CONTROL = {
     "cond": cond,
     "switch": switch,
+    "custom_gradient": jax.custom_gradient,
     "while_loop": while_loop,
     "fori_loop": fori_loop,
     "scan": scan,

@@ -136,7 +136,8 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             @staticmethod
             def backward(ctx: Any, *upstream: Tensor) -> Any:
                 fn = ctx.backward_of
-                if "upstream" in inspect.signature(fn).parameters:
+                named = inspect.signature(fn).parameters.get("upstream")
+                if named is not None and named.kind is named.KEYWORD_ONLY:
                     found = fn(*ctx.args, upstream=upstream[0] if len(upstream) == 1 else upstream)
                 else:
                     found = fn(*upstream)
