@@ -36,9 +36,9 @@ class Initializer(Configurable):
 
     def __call__(self, shape: Sequence[int], dtype: DType = None) -> Tensor:
         """A tensor of the current backend; ``dtype`` defaults to ``floatx()``."""
-        draw: Any = self.draw
+        draw = self.draw
         if draw is None:
-            check.fail(self, "define draw(shape, dtype) or __call__(shape, dtype)", NotImplementedError)
+            return check.fail(self, "define draw(shape, dtype) or __call__(shape, dtype)", NotImplementedError)
         dtype = dtypes.standardize(dtype)
         return backends.current().convert(draw(tuple(int(n) for n in shape), dtype), dtype)
 
@@ -258,7 +258,7 @@ class Orthogonal(_Random, names=("OrthogonalInitializer",)):
     def sample(self, shape: tuple[int, ...]) -> np.ndarray:
         if len(shape) < 2:
             check.fail(self, f"the shape must have at least 2 axes, got {shape}")
-        *_, columns = shape
+        columns = list(shape)[-1]
         rows = math.prod(shape[:-1])
         q, r = np.linalg.qr(draws.normal((max(rows, columns), min(rows, columns)), 0.0, 1.0, seed=self.seed))
         q = q * np.sign(np.diag(r))
