@@ -60,6 +60,7 @@ class Progbar:
         self._now = self._start
         self._drawn_at = float("-inf")
         self._drawn_width = 0
+        self._held = False
         self._live = verbose == 1 and _redraws()
 
     def update(self, current: int, values: Any = None, finalize: bool | None = None) -> None:
@@ -88,8 +89,14 @@ class Progbar:
         """Draw ``values`` as they are."""
         self._draw([(k, _number(v)) for k, v in values.items()])
 
+    def hold(self) -> None:
+        """All steps are computed, not only queued; what follows, such as validation, does not count as their time."""
+        if not self._held:
+            self._now, self._held = time.perf_counter(), True
+
     def finish(self, values: Mapping[str, Any]) -> None:
         """The last line of this bar, with ``values`` as they are."""
+        self.hold()
         self._collect(self.seen, list(values.items()), exact=True)
         self._finish()
 

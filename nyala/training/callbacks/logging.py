@@ -98,6 +98,8 @@ class ProgbarLogger(ProgressCallback):
         if not self._in_fit:
             self._open()
         else:
+            if self.progbar is not None:
+                self.progbar.hold()
             self._waiting, self.progbar = self.progbar, None
 
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
