@@ -332,3 +332,15 @@ def test_signatures_are_keras(name: str) -> None:
     assert [(p.name, p.default, p.kind) for p in mine.values()] == [
         (p.name, p.default, p.kind) for p in expected.values()
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [("AUC", "max"), ("SparseCategoricalAccuracy", "max"), ("MeanAbsoluteError", "min"), ("KLDivergence", "min"),
+     ("SquaredHinge", "min"), ("BinaryCrossentropy", "min"), ("Mean", None)],
+)  # fmt: skip
+def test_direction_of_metrics(name: str, better: str | None) -> None:
+    import nyala
+    from nyala.training.callbacks.monitor import _direction_of
+
+    assert _direction_of(getattr(nyala.metrics, name)()) == better

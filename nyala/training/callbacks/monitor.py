@@ -68,13 +68,27 @@ def _better(callback: MonitorCallback) -> str:
     for metric in getattr(callback.model, "metrics", ()) or ():
         # Keras calls the metrics of a named output "output_metric".
         if name == metric.name or name.endswith("_" + metric.name):
-            found = getattr(metric, "_direction", None)
-            if found is not None:
-                return {"up": "max", "down": "min"}[found]
+            if (found := _direction_of(metric)) is not None:
+                return found
     return check.fail(
         type(callback).__name__,
         f"cannot tell whether {callback.monitor!r} should fall or rise; say mode='min' or mode='max'",
     )
+
+
+_FALLING = ("Error", "Hinge", "Crossentropy", "KLDivergence", "Poisson")
+_NEUTRAL = ("Metric", "Mean", "Sum", "MeanTensor", "MeanMetricWrapper")
+
+
+def _direction_of(metric: Any) -> str | None:
+    """``"max"`` for scores, ``"min"`` for errors; ``None`` for what says neither, such as a mean or a user's metric."""
+    own = getattr(metric, "_direction", None)
+    if own is not None:
+        return {"up": "max", "down": "min"}[own]
+    kind = type(metric)
+    if not kind.__module__.startswith("nyala.") or kind.__name__ in _NEUTRAL:
+        return None
+    return "min" if kind.__name__.endswith(_FALLING) else "max"
 
 
 class EarlyStopping(MonitorCallback):
