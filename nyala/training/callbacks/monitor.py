@@ -67,9 +67,8 @@ def _better(callback: MonitorCallback) -> str:
         return "min"
     for metric in getattr(callback.model, "metrics", ()) or ():
         # Keras calls the metrics of a named output "output_metric".
-        if name == metric.name or name.endswith("_" + metric.name):
-            if (found := _direction_of(metric)) is not None:
-                return found
+        if (name == metric.name or name.endswith("_" + metric.name)) and (found := _direction_of(metric)) is not None:
+            return found
     return check.fail(
         type(callback).__name__,
         f"cannot tell whether {callback.monitor!r} should fall or rise; say mode='min' or mode='max'",
