@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import numbers
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 
 def who(owner: Any) -> str:
@@ -20,7 +20,7 @@ def who(owner: Any) -> str:
     return f"{kind} `{name}`" if isinstance(name, str) and name else kind
 
 
-def fail(owner: Any, message: str, error: type[Exception] = ValueError) -> Any:
+def fail(owner: Any, message: str, error: type[Exception] = ValueError) -> NoReturn:
     raise error(f"{who(owner)}: {message}")
 
 

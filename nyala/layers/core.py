@@ -316,11 +316,9 @@ class Lambda(Layer):
         return outputs
 
     def _check_output(self, inputs: Any, outputs: Any) -> None:
-        expected = self._output_shape
-        if callable(expected):
-            expected = tuple(expected(tuple(inputs.shape)))[1:]
-        else:
-            expected = tuple(expected)
+        given: Any = self._output_shape
+        whole: Any = given(tuple(inputs.shape)) if callable(given) else (None, *given)
+        expected = tuple(whole)[1:]
         got = tuple(outputs.shape)[1:]
         if len(got) != len(expected) or any(m is not None and n is not None and m != n for m, n in zip(got, expected)):
             check.fail(

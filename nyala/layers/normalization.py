@@ -261,7 +261,7 @@ class GroupNormalization(_Normalization):
     def build(self, input_shape: Shape) -> None:
         ndim = len(input_shape)
         (axis,) = _axes(self, self.axis, input_shape)
-        channels: Any = input_shape[axis]
+        channels = input_shape[axis]
         if channels is None or axis == 0:
             check.fail(self, f"axis {self.axis} must be a channel axis of known size, got shape {tuple(input_shape)}")
         if self.groups != -1 and channels % self.groups:
@@ -321,9 +321,10 @@ class SpectralNormalization(Wrapper):
         super().build(input_shape)
         self.input_spec = InputSpec(min_ndim=1, axes={-1: input_shape[-1]})
         kernel = getattr(self.layer, "kernel", None)
-        self.kernel: Any = getattr(self.layer, "embeddings", None) if kernel is None else kernel
-        if self.kernel is None:
+        kernel = getattr(self.layer, "embeddings", None) if kernel is None else kernel
+        if kernel is None:
             check.fail(self, f"{check.who(self.layer)} has neither a kernel nor embeddings")
+        self.kernel: Any = kernel
         self.vector_u = self.add_weight(
             (1, self.kernel.shape[-1]), initializers.TruncatedNormal(stddev=0.02), trainable=False, name="vector_u"
         )
