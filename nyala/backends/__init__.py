@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nyala.base import check, config
 
 if TYPE_CHECKING:
-    from nyala.backends.base import Backend
+    from nyala.backends.base import BackendBase as Backend
 
 NAMES = ("jax", "torch", "tensorflow")
 

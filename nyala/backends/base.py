@@ -69,6 +69,10 @@ class BackendBase:
     def dtype_of(self, x: Tensor) -> str:
         raise NotImplementedError
 
+    def dtype_name(self, dtype: Any) -> str:
+        """The name of one of the backend's own dtype objects."""
+        raise NotImplementedError
+
     def native_dtype(self, dtype: str) -> Any:
         """The backend's own dtype object. Where 64 bits are off (jax) the 32 bit one."""
         raise NotImplementedError
@@ -178,6 +182,10 @@ class BackendBase:
     def foreign_protocol(self, variable: Variable, what: str) -> Any:
         """Answers ``handle`` and the like for this backend's own libraries; ``AttributeError`` if it has none."""
         raise AttributeError(what)
+
+    def torch_function(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What ``__torch_function__`` of our objects does; only the backend whose protocol that is has one."""
+        raise NotImplementedError
 
     # -- random numbers ----------------------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ def number_in(
     open_high: bool = False,
 ) -> Any:
     """A real number in ``[low, high]`` (``[low, high)`` when ``open_high``)."""
-    ok = isinstance(value, numbers.Real) and not isinstance(value, bool) and low <= value <= high
+    ok = isinstance(value, numbers.Real) and not isinstance(value, bool) and low <= float(value) <= high
     if not ok or (open_high and value == high):
         fail(owner, f"{name} must be a number in [{low}, {high}{')' if open_high else ']'}, got {value!r}")
     return value

@@ -109,6 +109,20 @@ class Layer(Configurable):
         {"_init_args", "nodes", "_own_variables", "_losses", "_build_args", "_backend", "_last_input", "_parents"}
     )
 
+    built: bool
+    nodes: list[Node]
+    _own_variables: list[Variable]
+    _losses: list[Any]
+    _loss_call: int
+    _last_call: int
+    _building: bool
+    _build_args: Any
+    _backend: Any
+    _initialised: bool
+    _checked: Any
+    _trainable: bool
+    _path_prefix: tuple[str, ...] | None
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls, *args, **kwargs)
         # Set here, so that a subclass may set attributes before it calls super().__init__().
@@ -203,14 +217,14 @@ class Layer(Configurable):
             check.fail(
                 self, f"the first argument of add_weight is the shape; pass the name as name={shape!r}", TypeError
             )
-        shape = (shape,) if check.is_int(shape) else tuple(shape or ())  # type: ignore[arg-type,assignment]
+        sizes: Any = (shape,) if check.is_int(shape) else tuple(shape or ())  # type: ignore[arg-type]
         dtype = dtypes.standardize(dtype) if dtype is not None else self.variable_dtype
         if initializer is None:
             initializer = "glorot_uniform" if dtypes.is_float(dtype) else "zeros"
         with naming.at(self._scope_path()):
             variable = Variable(
                 initializers.get(initializer),
-                shape=shape,
+                shape=sizes,
                 dtype=dtype,
                 trainable=trainable,
                 autocast=autocast and self.autocast,

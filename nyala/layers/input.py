@@ -59,8 +59,8 @@ class InputLayer(Layer):
             if shape is not None and input_tensor is None:
                 check.fail(self, "takes shape or batch_shape, not both")
         elif shape is not None:
-            shape = (shape,) if check.is_int(shape) else shape
-            batch_shape = (batch_size, *shape)
+            sizes: Any = (shape,) if check.is_int(shape) else shape
+            batch_shape = (batch_size, *sizes)
         else:
             check.fail(self, "needs shape=(...) without the batch axis, or batch_shape=(...) with it")
         self.batch_shape = tuple(_dimension(self, n) for n in batch_shape)  # type: ignore[union-attr]

@@ -129,7 +129,7 @@ def functional_from_config(cls: type, config: Config) -> Any:
             args = argument(call["args"])
             outputs = operation(*args, **argument(call["kwargs"]))
             if len(operation.nodes) == before:  # an op names its call by a new OpCall
-                node = next(x.node for x in tree.flatten(outputs) if isinstance(x, SymbolicTensor))
+                node: Any = next(x.node for x in tree.flatten(outputs) if isinstance(x, SymbolicTensor))
                 node.operation.name = name
                 nodes[name].append(node)
             else:

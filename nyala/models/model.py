@@ -33,7 +33,7 @@ class Model(Trainer, Layer):
         if cls is Model and _is_graph(args, kwargs):
             from nyala.models.functional import Functional
 
-            return super().__new__(Functional, *args, **kwargs)
+            return super().__new__(Functional, *args, **kwargs)  # type: ignore[arg-type]
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any):

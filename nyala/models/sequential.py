@@ -121,7 +121,7 @@ class Sequential(Model):
                     return
             self._functional = Functional(first.output, x, name=self.name)
         self._stack = list(with_input)
-        self._backend = self._functional._backend
+        self._backend = backend
 
     def _after_build(self) -> None:
         if self._input_shape_arg is None and self._functional is not None:

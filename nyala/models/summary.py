@@ -16,6 +16,7 @@ from nyala.base import check, tracking, tree
 from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers.base import Layer
+from nyala.models.model import Model
 
 
 def print_summary(
@@ -123,9 +124,8 @@ def _rows(
             weights = op.weights if isinstance(op, Layer) else []
             row.append(("Y" if op.trainable else "N") if weights else "-")
         rows.append(row)
-        if expand and isinstance(op, Layer) and hasattr(op, "_graph") and hasattr(op, "get_layer"):
-            inner = _rows(op, op._graph(), connected, expand, show_trainable, None, depth + 1)
-            rows += inner
+        if expand and isinstance(op, Model):
+            rows += _rows(op, op._graph(), connected, expand, show_trainable, None, depth + 1)
     return rows
 
 

@@ -1,5 +1,8 @@
 """Picking, putting and selecting values by position or condition."""
 
+# pyright: reportReturnType=false
+# (a body that is only a docstring stands for the native of the backend)
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,5 +1,8 @@
 """Products, decompositions and equations of matrices; leading axes are batches."""
 
+# pyright: reportReturnType=false
+# (a body that is only a docstring stands for the native of the backend)
+
 from __future__ import annotations
 
 import math

