@@ -395,7 +395,8 @@ def histogram(x: TensorLike, bins: Any = 10, range: Any = None) -> tuple[Tensor,
     above = expand_dims(edges[1:], 1)
     inside = logical_and(expand_dims(x, 0) >= below, less(expand_dims(x, 0), above))
     last = logical_and(equal(expand_dims(x, 0), edges[-1]), equal(above, edges[-1]))
-    return sum(cast(logical_or(inside, last), "int32"), 1), edges
+    counts = sum(cast(logical_or(inside, last), "int32"), 1)
+    return cast(counts, backends.current().dtype_of(edges)), edges
 
 
 @op
