@@ -17,6 +17,7 @@ from nyala.backends import dtypes
 from nyala.base import check
 from nyala.ops._op import op
 from nyala.ops.core import cast, convert_to_tensor
+from nyala.ops.core import dtype as dtype_of
 from nyala.ops.elementwise import cos, divide, i0, maximum, multiply, sqrt, square, subtract
 from nyala.ops.index import extract_sequences
 from nyala.ops.reduce import segment_sum, sum
@@ -74,7 +75,7 @@ def stft(
         pads = [[0, 0]] * (len(x.shape) - 1) + [[fft_length // 2, fft_length // 2]]
         x = pad(x, pads, "reflect")
     frames = extract_sequences(x, fft_length, sequence_stride)
-    shape_of = _window(window, sequence_length, fft_length, backends.of(x).dtype_of(x) if backends.of(x) else x.dtype)
+    shape_of = _window(window, sequence_length, fft_length, dtype_of(x))
     return rfft(frames if shape_of is None else multiply(frames, shape_of), fft_length)
 
 
@@ -104,7 +105,7 @@ def istft(
 ) -> Tensor:
     """The inverse of ``stft``, by overlapping and adding; ``length``: of the result."""
     frames = irfft(x, fft_length)
-    dtype = backends.of(frames).dtype_of(frames) if backends.of(frames) else frames.dtype
+    dtype = dtype_of(frames)
     shape_of = _window(window, sequence_length, fft_length, dtype)
     assert shape_of is not None
     signal = _overlap_add(multiply(frames, shape_of), sequence_stride)

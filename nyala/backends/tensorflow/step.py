@@ -136,7 +136,7 @@ def compile_loop(backend: Any, fn: Callable[..., Nest], jit: bool | None) -> Cal
         shapes, out = _outline(one, 0)
         last = tf.while_loop(
             lambda i, *_: i < n,
-            lambda i, *_: (i + 1, *split(one(i))[0]),
+            lambda i, *_: (i + 1, *_all_tensors(one(i))[0]),
             (0, *(tf.zeros(s.shape, s.dtype) for s in shapes)),
             parallel_iterations=1,
         )
