@@ -131,7 +131,13 @@ def _compiled_step(model: Any, kind: str, variant: str) -> Callable[..., Any]:
     backend = model._find_backend()
 
     def rows(indices: Any, arrays: Any) -> Any:
-        return one(tree.map(lambda a: None if a is None else ops.take(a, indices, axis=0), arrays))
+        def pick(a: Any) -> Any:
+            if isinstance(a, (list, tuple, dict)):
+                return tree.map(pick, a)
+            return None if a is None else ops.take(a, indices, axis=0)
+
+        x, y, sample_weight = arrays
+        return one((pick(x), pick(y), pick(sample_weight)))
 
     fn = one if variant in ("batch", "batches") else rows
     many = variant in ("batches", "many rows")

@@ -255,7 +255,7 @@ class Trainer:
         return self._after_step(x, y, y_pred, sample_weight, loss, want_logs)
 
     def _after_step(self, x: Nest, y: Nest, y_pred: Nest, sample_weight: Nest, loss: Tensor, want_logs: bool) -> Any:
-        self._loss_tracker.update_state(loss, sample_weight=ops.shape(tree.flatten(x)[0])[0])
+        self._loss_tracker.add_mean(loss, ops.shape(x if hasattr(x, "shape") else tree.flatten(x)[0])[0])
         if want_logs or self._overrides("compute_metrics"):
             return loss, self.compute_metrics(x, y, y_pred, sample_weight)
         self._update_metrics(y, y_pred, sample_weight)

@@ -9,7 +9,7 @@ from nyala import backends, ops
 from nyala.base.scope import python_state
 from nyala.base.variable import Variable
 
-jax = pytest.importorskip("jax")
+import jax
 
 
 @pytest.fixture

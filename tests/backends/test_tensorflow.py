@@ -12,7 +12,7 @@ from nyala.base.scope import StateScope
 from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
 
-tf = pytest.importorskip("tensorflow")
+import tensorflow as tf
 
 
 @pytest.fixture(autouse=True)

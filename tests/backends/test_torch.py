@@ -10,7 +10,7 @@ from nyala.backends.base import TensorSpec
 from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
 
-torch = pytest.importorskip("torch")
+import torch
 
 
 @pytest.fixture(autouse=True)

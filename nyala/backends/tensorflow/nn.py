@@ -145,7 +145,8 @@ def _pool(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if len(pool_size) == 1:
             out = fn(inputs[:, None], (1, *pool_size), (1, *strides), padding.upper())
             return tf.squeeze(out, 1)
-        return fn(inputs, pool_size, strides, padding.upper())
+        layout = "NDHWC" if len(pool_size) == 3 else "NHWC"  # given, for the eager gradient in 3D does not know it
+        return fn(inputs, pool_size, strides, padding.upper(), data_format=layout)
 
     return run
 

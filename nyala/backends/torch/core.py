@@ -82,9 +82,10 @@ class Backend(BackendBase):
 
     def convert(self, x: Any, dtype: str | None = None) -> Tensor:
         if isinstance(x, Tensor):
-            if x.device.type == "cpu" and default_device().type != "cpu" and x.ndim:
+            if not x.is_cuda and default_device().type != "cpu" and x.ndim:
                 x = x.to(default_device())
-            return x if dtype is None else x.to(native_dtype(dtype))
+            kind = x.dtype if dtype is None else native_dtype(dtype)
+            return x if x.dtype is kind else x.to(kind)
         if isinstance(x, (bool, int, float)):
             return torch.full((), x, dtype=native_dtype(dtype or type(x)), device=default_device())
         if isinstance(x, Variable):

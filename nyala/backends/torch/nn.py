@@ -173,8 +173,8 @@ def _max_pool(inputs: Tensor, pool_size: Ints, strides: Ints, padding: str, data
 def _average_pool(inputs: Tensor, pool_size: Ints, strides: Ints, padding: str, data_format: str) -> Tensor:
     if not inputs.is_floating_point():
         inputs = inputs.float()
-    if inputs.dtype is torch.float16 and len(pool_size) == 3 and inputs.device.type == "cpu":
-        # torch has no such kernel: "avg_pool3d_out_frame" not implemented for 'Half'.
+    if inputs.dtype in (torch.float16, torch.bfloat16) and len(pool_size) == 3 and inputs.device.type == "cpu":
+        # torch has no such kernel: "avg_pool3d_out_frame" not implemented for 'Half', 'BFloat16'.
         return average_pool(inputs.float(), pool_size, strides, padding, data_format).to(inputs.dtype)
     return average_pool(inputs, pool_size, strides, padding, data_format)
 
