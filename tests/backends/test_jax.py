@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
 from nyala import backends, ops
 from nyala.base.scope import python_state
 from nyala.base.variable import Variable
-
-import jax
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from nyala import backends, ops
 from nyala.base.scope import StateScope
 from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
-
-import tensorflow as tf
 
 
 @pytest.fixture(autouse=True)

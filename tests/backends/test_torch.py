@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from nyala import backends, ops
 from nyala.backends.base import TensorSpec
 from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
-
-import torch
 
 
 @pytest.fixture(autouse=True)

@@ -162,7 +162,7 @@ def test_the_global_generator_restarts_inside_compiled_steps(backend):
 def test_set_random_seed_seeds_python_and_numpy():
     def draw():
         set_random_seed(9)
-        return python_random.random(), np.random.rand(), SeedGenerator()._first, draws.normal((2,)).tolist()  # noqa: NPY002
+        return python_random.random(), np.random.rand(), SeedGenerator()._first, draws.normal((2,)).tolist()
 
     with backends.backend_scope("jax"):
         assert draw() == draw()
