@@ -587,8 +587,11 @@ def predict(model: Any, x: Any, batch_size: int | None, verbose: int | str, step
         callbacks.on_predict_end()
     if not outputs:
         check.fail("predict", "the data set is empty: it gave no batch")
-    first, *rest = outputs
-    return tree.map(lambda *parts: np.concatenate(parts) if len(parts) > 1 else parts[0], first, *rest)
+    return outputs[0] if len(outputs) == 1 else tree.map(_joined, *outputs)
+
+
+def _joined(*parts: np.ndarray) -> np.ndarray:
+    return np.concatenate(parts)
 
 
 def _host_copy(backend: Any, nest: Any) -> Any:
