@@ -26,6 +26,16 @@ from nyala.backends.base import BackendBase, TensorSpec
 from nyala.base import tree
 from nyala.base.scope import StateScope
 from nyala.base.variable import Variable
+from nyala.graph.symbolic import SymbolicTensor
+
+# jax's functions are jitted, and what jit takes are arrays and pytrees: so a variable is a pytree of its value.
+jax.tree_util.register_pytree_node(
+    Variable, lambda v: ((v._as_foreign(backends.get("jax")),), None), lambda _, leaves: next(iter(leaves))
+)
+# A symbolic tensor has no value: asked for it, it says what to use in place of jax's function.
+jax.tree_util.register_pytree_node(
+    SymbolicTensor, lambda x: x._as_foreign(backends.get("jax")), lambda _, leaves: next(iter(leaves))
+)
 
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.autograph.core import config as autograph
 
 from nyala import backends
 from nyala._typing import Nest, Tensor
@@ -50,6 +51,8 @@ class Backend(BackendBase):
         # TF watches what is a tf.Variable; ours has what it asks of one (see foreign_protocol).
         tf.Variable.register(Variable)
         _Recorder().register()
+        # A user's tf.function converts what it calls; our code needs no conversion, which is slow and warns. No public way.
+        autograph.CONVERSION_RULES = (autograph.DoNotConvert("nyala"), *autograph.CONVERSION_RULES)
 
     # -- tensors -----------------------------------------------------------------------------------------------------
 
