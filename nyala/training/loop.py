@@ -324,7 +324,7 @@ class _Pace:
     """
 
     _SHORT = 5e-3
-    _WORTH = 4.0
+    _WORTH = 2.0
     _CANDIDATE = 16
     _SINGLES = 30
 
@@ -336,9 +336,7 @@ class _Pace:
         """``fused`` for an epoch of ``steps`` batches; ``listened``: a callback wants each of them."""
         if self.asked != "auto":
             return lambda: int(self.asked)
-        decided = (
-            self.runner.model._steps.get(("pace", self.runner.kind)) if hasattr(self.runner.model, "_steps") else None
-        )
+        decided = self.runner.model.__dict__.setdefault("_steps", {}).get(("pace", self.runner.kind))
         able = (
             self.runner.backend.loops_in_one_call
             and self.runner.arrays is not None
@@ -374,7 +372,7 @@ class _Pace:
             sync()
             if (clock() - begun) / (2 * k) < 0.95 * single:
                 best = k
-        self.runner.model._steps["pace", self.runner.kind] = best
+            self.runner.model._steps["pace", self.runner.kind] = best
         while True:
             yield best
 

@@ -90,3 +90,21 @@ def test_a_lost_write_is_an_error(jx):
     v = Variable(np.zeros((), "float32"))
     with pytest.raises(RuntimeError, match="variable"):
         jax.jit(lambda x: (v.assign(x), x)[1])(1.0)
+
+
+def test_jax_functions_take_variables() -> None:
+    import jax.numpy as jnp
+
+    variable = Variable(np.ones((2, 3), "float32"), backend="jax")
+    assert jnp.matmul(jnp.ones((4, 2)), variable).shape == (4, 3)
+    assert float(jnp.sum(jnp.tanh(variable))) == pytest.approx(6 * np.tanh(1))
+    assert float(jax.grad(lambda w: jnp.sum(w**2))(variable)[0, 0]) == 2.0
+
+
+def test_a_jax_function_on_a_symbolic_tensor_says_what_to_do() -> None:
+    import jax.numpy as jnp
+
+    import nyala as keras
+
+    with keras.backend_scope("jax"), pytest.raises(TypeError, match=r"nyala\.ops.*Lambda"):
+        jnp.tanh(keras.Input((3,)))

@@ -404,3 +404,19 @@ def test_fit_does_not_warn_when_all_is_well(backend: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         _model().fit(X, Y, epochs=2, verbose=0)
+
+
+def test_measured_pace_changes_nothing_but_the_time(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nyala.training.loop import _Pace
+
+    weights = []
+    for steps in (1, "auto"):
+        monkeypatch.setattr(_Pace, "_WORTH", 0.0)
+        monkeypatch.setattr(_Pace, "_SHORT", 1e9)
+        monkeypatch.setattr(_Pace, "_CANDIDATE", 4)
+        monkeypatch.setattr(_Pace, "_SINGLES", 3)
+        model = _model(steps_per_execution=steps, metrics=["mae"])
+        history = model.fit(X, Y, batch_size=1, epochs=2, shuffle=False, verbose=0).history
+        weights.append([model.get_weights()[0].ravel(), history["loss"], history["mae"]])
+    for one, two in zip(*weights):
+        np.testing.assert_allclose(one, two, rtol=1e-4)

@@ -137,6 +137,7 @@ def strong(x: jax.Array) -> jax.Array:
 
 class Core(BackendBase):
     name = "jax"
+    loops_in_one_call = True
     tensor_types = (ArrayImpl,)
     floating = frozenset(
         native_dtype(n) for n in ("float16", "bfloat16", "float32", "float8_e4m3fn", "float8_e5m2")

@@ -42,6 +42,7 @@ _OF_STORAGE = frozenset({
 
 class Backend(BackendBase):
     name = "tensorflow"
+    loops_in_one_call = True
     tensor_types = (_EAGER, _GRAPH)
     natives = {**NATIVES, **NN_NATIVES, **step.CONTROL}
     fused_updates = FUSED_UPDATES
