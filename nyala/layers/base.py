@@ -22,6 +22,20 @@ from nyala.base.variable import Variable
 from nyala.graph import infer
 from nyala.graph.node import Node, backend_of_inputs, symbolic_outputs
 from nyala.graph.symbolic import SymbolicTensor
+from nyala.layers._arguments import (
+    Call,
+    argument_names,
+    backend_of,
+    batch_shape_from,
+    bound_arguments,
+    call_of,
+    declared_trainable,
+    dtype_of,
+    is_array,
+    map_shapes,
+    moved,
+    shape_of,
+)
 from nyala.layers.input_spec import InputSpec
 
 _OLD_SHAPES = ("input_shape", "batch_input_shape", "batch_shape", "input_dim", "input_length")
@@ -37,28 +51,6 @@ class _Context(threading.local):
 
 _context = _Context()
 _call_ids = itertools.count(1)
-
-
-class _Call:
-    """What the signature of ``call`` says: found once a class."""
-
-    __slots__ = ("signature", "names", "training", "training_default", "mask_names", "has_kwargs", "positional")
-
-    def __init__(self, call: Callable[..., Any]):
-        self.signature = inspect.signature(call)
-        parameters = list(self.signature.parameters.values())[1:]
-        self.names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self.has_kwargs = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        self.training = "training" in self.names
-        default = self.signature.parameters["training"].default if self.training else None
-        self.training_default = None if default is inspect.Parameter.empty else default
-        self.mask_names = [n for n in self.names if n == "mask" or n.endswith("_mask")]
-
-
-@functools.lru_cache(maxsize=None)
-def _call_of(cls: type) -> _Call:
-    return _Call(cls.call)  # type: ignore[attr-defined]
 
 
 def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,7 +154,7 @@ class Layer(Configurable):
         shape_args = {k: kwargs.pop(k) for k in _OLD_SHAPES if k in kwargs}
         initial = kwargs.pop("weights", None)
         check.no_extra(
-            f"{type(self).__name__} `{name or ''}`" if name else type(self), kwargs, _argument_names(type(self))
+            f"{type(self).__name__} `{name or ''}`" if name else type(self), kwargs, argument_names(type(self))
         )
         self.name = naming.auto(type(self).__name__, name)
         if not isinstance(self.name, str):
@@ -171,7 +163,7 @@ class Layer(Configurable):
         self.dtype_policy = policy.get(dtype)
         self.autocast = autocast
         self._trainable = bool(trainable)
-        self._input_shape_arg = _batch_shape_from(self, shape_args)
+        self._input_shape_arg = batch_shape_from(self, shape_args)
         self._initial_weights = initial
         self._initialised = True
 
@@ -267,7 +259,7 @@ class Layer(Configurable):
     def _own(self) -> list[Variable]:
         """The layer's own variables, trainable ones first."""
         own = tracking.unique([*self._own_variables, *(x for x in self._owned() if isinstance(x, Variable))])
-        return sorted(own, key=lambda v: not _declared_trainable(v))
+        return sorted(own, key=lambda v: not declared_trainable(v))
 
     def _collect(self, what: Callable[[Layer], list[Any]]) -> list[Any]:
         """``what`` of this layer and, depth first, of its sub-layers; each item and each layer once."""
@@ -344,7 +336,7 @@ class Layer(Configurable):
             return
         scope.python_state.changed()
         for variable in self._own():
-            if _declared_trainable(variable):
+            if declared_trainable(variable):
                 variable._declared_trainable = True  # type: ignore[attr-defined]
                 variable.trainable = value
         for layer in self._layers:
@@ -462,7 +454,7 @@ class Layer(Configurable):
                 "super().__init__() was not called in __init__; call it before the layer is used",
                 RuntimeError,
             )
-        spec = _call_of(type(self))
+        spec = call_of(type(self))
         leaves = args if len(args) == 1 and not kwargs and not isinstance(args[0], (list, tuple, dict)) else None
         if leaves is None:
             leaves = tree.flatten((args, kwargs))
@@ -471,7 +463,7 @@ class Layer(Configurable):
 
         backend = self._backend
         if backend is None:
-            backend = _backend_of(leaves) or self._find_backend()
+            backend = backend_of(leaves) or self._find_backend()
         outer_backend = backends.local.backend
         outer_stack, outer_training, outer_call = _context.stack, _context.training, _context.call_id
         outer_cast = scope.local.autocast
@@ -514,7 +506,7 @@ class Layer(Configurable):
         """What a model's graph calls for ``self(x)``: once a full call has seen inputs of a dtype, that of a leaf layer of
         ours needs no conversion, build, checks or context any more.
         """
-        spec = _call_of(type(self))
+        spec = call_of(type(self))
         plain = type(self).__module__.startswith("nyala.layers") and type(self).compute_mask is Layer.compute_mask
         if not plain or self.activity_regularizer is not None or self._layers or not spec.names:
             return self
@@ -540,7 +532,7 @@ class Layer(Configurable):
 
         return run
 
-    def _training(self, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool | None:
+    def _training(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool | None:
         """The value of ``training``: the argument, else that of the call around, else the signature's default.
 
         ``kwargs`` is completed where ``call`` takes it, and freed of it where it does not.
@@ -573,7 +565,7 @@ class Layer(Configurable):
         if owner is None:
             owner = backends.of(x)
             if owner is None:
-                if not isinstance(x, (np.ndarray, np.generic)) and not _is_array(x):
+                if not isinstance(x, (np.ndarray, np.generic)) and not is_array(x):
                     return x
                 array = np.asarray(x)
                 if array.dtype == object:
@@ -581,7 +573,7 @@ class Layer(Configurable):
                 name = dtypes.standardize(array.dtype)
                 return backend.convert(array, self.compute_dtype if self.autocast and name in dtypes.FLOATS else name)
         if owner is not backend:
-            x = _moved(self, x, owner, backend)
+            x = moved(self, x, owner, backend)
         if self.autocast and x.dtype in backend.floating and backend.dtype_of(x) != self.compute_dtype:
             mask = masks.get_mask(x)
             x = backend.cast(x, self.compute_dtype)
@@ -589,13 +581,13 @@ class Layer(Configurable):
                 masks.set_mask(x, mask)
         return x
 
-    def _build_for(self, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any], backend: Any) -> None:
+    def _build_for(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any], backend: Any) -> None:
         """Call ``build`` with the shapes of the tensors among the arguments."""
         shapes: dict[str, Any] = {}
-        for name, value in _bound(self, spec, args, kwargs).items():
+        for name, value in bound_arguments(self, spec, args, kwargs).items():
             if name in spec.mask_names and name != "mask":
                 continue
-            shape = _shape_of(value, backend)
+            shape = shape_of(value, backend)
             if shape is not None and name not in ("mask", "training"):
                 shapes[name] = shape
         with backends.backend_scope(backend), scope.autocast(None):
@@ -604,7 +596,7 @@ class Layer(Configurable):
             self.set_weights(self._initial_weights)
             self._initial_weights = None
 
-    def _build_from(self, spec: _Call, shapes: dict[str, Any]) -> None:
+    def _build_from(self, spec: Call, shapes: dict[str, Any]) -> None:
         names = list(inspect.signature(self.build).parameters)
         if not names:
             self.build()  # type: ignore[call-arg]
@@ -641,10 +633,10 @@ class Layer(Configurable):
                 if not one.optional:
                     check.fail(self, "got None where an input is needed")
             elif hasattr(value, "shape"):
-                one.check(self, _shape_of(value, backend), None if one.dtype is None else _dtype_of(value, backend))
+                one.check(self, shape_of(value, backend), None if one.dtype is None else dtype_of(value, backend))
         self._checked = shape
 
-    def _take_masks(self, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    def _take_masks(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """Hand the masks of the inputs to the mask arguments that are free; the masks of the first argument."""
         inputs = args[0] if args else kwargs.get(spec.names[0]) if spec.names else None
         if type(inputs) in backends.backend_of_type:
@@ -673,7 +665,7 @@ class Layer(Configurable):
 
     def _give_mask(self, inputs: Any, in_masks: Any, outputs: Any) -> None:
         if not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
-            if not getattr(type(self), "_takes_mask", False) and not _call_of(type(self)).mask_names:
+            if not getattr(type(self), "_takes_mask", False) and not call_of(type(self)).mask_names:
                 warnings.warn(
                     f"{check.who(self)}: its input has a mask, which this layer drops; set supports_masking = True to pass it on",
                     stacklevel=4,
@@ -707,7 +699,7 @@ class Layer(Configurable):
 
     # -- symbolic calls ----------------------------------------------------------------------------------------------
 
-    def _call_symbolic(self, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call_symbolic(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         backend = backend_of_inputs((args, kwargs))
         if self._backend is not None and self._backend is not backend:
             check.fail(
@@ -743,7 +735,7 @@ class Layer(Configurable):
         """Symbolic outputs for symbolic inputs, without a node."""
         backend = backend_of_inputs((args, kwargs))
         if not self.built:
-            self._build_for(_call_of(type(self)), args, kwargs, backend)
+            self._build_for(call_of(type(self)), args, kwargs, backend)
         return symbolic_outputs(infer.infer(self._call_abstract, args, kwargs, backend), backend)
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
@@ -752,8 +744,8 @@ class Layer(Configurable):
     def compute_output_shape(self, *shapes: Any, **named: Any) -> Any:
         """The shape of the output for inputs of the given shape(s), by abstract evaluation."""
         make = lambda s: SymbolicTensor(s, self.compute_dtype)  # noqa: E731
-        args = [_map_shapes(make, s) for s in shapes]
-        kwargs = {k.removesuffix("_shape"): _map_shapes(make, s) for k, s in named.items()}
+        args = [map_shapes(make, s) for s in shapes]
+        kwargs = {k.removesuffix("_shape"): map_shapes(make, s) for k, s in named.items()}
         outputs = self.compute_output_spec(*args, **kwargs)
         return tree.map(lambda x: x.shape, outputs)
 
@@ -869,122 +861,6 @@ class Layer(Configurable):
                 new.__dict__[key] = copy.deepcopy(value, memo)
         new.__dict__.update(nodes=[], _backend=self._backend)
         return new
-
-
-def _declared_trainable(variable: Variable) -> bool:
-    """Whether the variable was made to be trained, frozen now or not."""
-    return (
-        getattr(variable, "_declared_trainable", False)
-        if "_declared_trainable" in variable.__dict__
-        else variable.trainable
-    )
-
-
-def _argument_names(cls: type) -> list[str]:
-    return [
-        n
-        for klass in cls.__mro__
-        if "__init__" in klass.__dict__ and issubclass(klass, Configurable)
-        for n in inspect.signature(klass.__init__).parameters
-        if n not in ("self", "args", "kwargs")
-    ]
-
-
-def _batch_shape_from(layer: Layer, given: dict[str, Any]) -> tuple[int | None, ...] | None:
-    """The input's batch shape from the arguments by which older Keras gave it to a first layer."""
-    for name in ("batch_shape", "batch_input_shape"):
-        if name in given:
-            return tuple(given[name])
-    if "input_shape" in given:
-        shape = given["input_shape"]
-        return (None, shape) if check.is_int(shape) else (None, *shape)
-    if "input_dim" in given:
-        length = given.get("input_length")
-        return (None, given["input_dim"]) if length is None else (None, length, given["input_dim"])
-    if "input_length" in given:
-        return (None, given["input_length"])
-    return None
-
-
-def _is_array(x: Any) -> bool:
-    return hasattr(x, "__array__") and hasattr(x, "shape") and hasattr(x, "dtype")
-
-
-def _backend_of(leaves: Any) -> Any:
-    """The backend of the first tensor; ``None`` if there is none."""
-    for x in leaves:
-        if isinstance(x, Variable):
-            return x.backend
-        owner = backends.backend_of_type.get(type(x))
-        if owner is not None:
-            return owner
-    return next((b for b in map(backends.of, leaves) if b is not None), None)
-
-
-def _moved(layer: Layer, x: Any, owner: Any, backend: Any) -> Any:
-    """A value of another backend, copied over by way of the host; tracers and what needs a gradient cannot be."""
-    if owner.is_tracing() or getattr(x, "requires_grad", False):
-        check.fail(
-            layer,
-            f"computes on {backend.name!r} and got a {owner.name!r} tensor that is being traced or differentiated; "
-            f"move the model with to_backend({owner.name!r})",
-            TypeError,
-        )
-    return backend.convert(owner.to_numpy(x))
-
-
-def _bound(layer: Layer, spec: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of ``call`` by name, in the order of its signature."""
-    try:
-        bound = spec.signature.bind(layer, *args, **kwargs).arguments
-    except TypeError as error:
-        raise TypeError(f"{check.who(layer)}: {error}; call is {type(layer).__name__}.call{spec.signature}") from None
-    result: dict[str, Any] = {}
-    for i, (name, value) in enumerate(bound.items()):
-        if i == 0:
-            continue
-        kind = spec.signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
-            result.update(value)
-        elif kind is inspect.Parameter.VAR_POSITIONAL:
-            result.update({f"{name}_{j}": v for j, v in enumerate(value)})
-        else:
-            result[name] = value
-    return result
-
-
-def _shape_of(x: Any, backend: Any) -> Any:
-    """The shape(s) for ``build``: a tuple, a nest of tuples, or ``None`` when there is no tensor.
-
-    In an abstract evaluation the batch size that stands for "unknown" is given as ``None`` again.
-    """
-    if isinstance(x, SymbolicTensor):
-        return x.shape
-    if isinstance(x, dict):
-        shapes = {k: _shape_of(v, backend) for k, v in x.items()}
-        return shapes if any(s is not None for s in shapes.values()) else None
-    if isinstance(x, (list, tuple)):
-        inner = [_shape_of(v, backend) for v in x]
-        return type(x)(inner) if inner and not hasattr(x, "_fields") and any(s is not None for s in inner) else None
-    if x is None or not hasattr(x, "shape"):
-        return None
-    shape = backend.shape_of(x) if backend.is_tensor(x) else tuple(x.shape)
-    if shape and shape[0] is not None and shape[0] == infer.abstract_batch():
-        shape = (None, *shape[1:])
-    return tuple(shape)
-
-
-def _dtype_of(x: Any, backend: Any) -> str:
-    return x.dtype if isinstance(x, SymbolicTensor) else backend.dtype_of(x)
-
-
-def _map_shapes(fn: Callable[[Any], Any], shapes: Any) -> Any:
-    """``fn`` over the shapes in a nest of shapes."""
-    if isinstance(shapes, dict):
-        return {k: _map_shapes(fn, v) for k, v in shapes.items()}
-    if isinstance(shapes, (list, tuple)) and shapes and isinstance(shapes[0], (list, tuple, dict)):
-        return type(shapes)(_map_shapes(fn, v) for v in shapes)
-    return fn(shapes)
 
 
 __all__ = ["InputSpec", "Layer"]

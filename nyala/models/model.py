@@ -11,6 +11,7 @@ from nyala._typing import Nest
 from nyala.base import check, scope, tree
 from nyala.graph.node import OpCall
 from nyala.graph.symbolic import SymbolicTensor
+from nyala.layers._arguments import map_shapes
 from nyala.layers.base import Layer
 from nyala.training.trainer import Trainer
 
@@ -60,11 +61,9 @@ class Model(Trainer, Layer):
             return
         backend = self._backend or backends.current()
         make = lambda s: SymbolicTensor(s, self.input_dtype, backend=backend)  # noqa: E731
-        from nyala.layers.base import _map_shapes
-
         self.built = True
         try:
-            self.compute_output_spec(_map_shapes(make, input_shape))
+            self.compute_output_spec(map_shapes(make, input_shape))
         except Exception as error:
             self.built = False
             error.add_note(f"while {check.who(self)} was built for inputs of shape {input_shape}")

@@ -1,0 +1,156 @@
+"""What a layer's call is made of: its signature, and the tensors, shapes and backend of its arguments."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nyala import backends
+from nyala.base import check
+from nyala.base.configurable import Configurable
+from nyala.base.variable import Variable
+from nyala.graph import infer
+from nyala.graph.symbolic import SymbolicTensor
+
+if TYPE_CHECKING:
+    from nyala.layers.base import Layer
+
+
+class Call:
+    """What the signature of ``call`` says: found once a class."""
+
+    __slots__ = ("signature", "names", "training", "training_default", "mask_names", "has_kwargs", "positional")
+
+    def __init__(self, call: Callable[..., Any]):
+        self.signature = inspect.signature(call)
+        parameters = list(self.signature.parameters.values())[1:]
+        self.names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.has_kwargs = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self.training = "training" in self.names
+        default = self.signature.parameters["training"].default if self.training else None
+        self.training_default = None if default is inspect.Parameter.empty else default
+        self.mask_names = [n for n in self.names if n == "mask" or n.endswith("_mask")]
+
+
+@functools.lru_cache(maxsize=None)
+def call_of(cls: type) -> Call:
+    return Call(cls.call)  # type: ignore[attr-defined]
+
+
+def declared_trainable(variable: Variable) -> bool:
+    """Whether the variable was made to be trained, frozen now or not."""
+    return (
+        getattr(variable, "_declared_trainable", False)
+        if "_declared_trainable" in variable.__dict__
+        else variable.trainable
+    )
+
+
+def argument_names(cls: type) -> list[str]:
+    return [
+        n
+        for klass in cls.__mro__
+        if "__init__" in klass.__dict__ and issubclass(klass, Configurable)
+        for n in inspect.signature(klass.__init__).parameters
+        if n not in ("self", "args", "kwargs")
+    ]
+
+
+def batch_shape_from(layer: Layer, given: dict[str, Any]) -> tuple[int | None, ...] | None:
+    """The input's batch shape from the arguments by which older Keras gave it to a first layer."""
+    for name in ("batch_shape", "batch_input_shape"):
+        if name in given:
+            return tuple(given[name])
+    if "input_shape" in given:
+        shape = given["input_shape"]
+        return (None, shape) if check.is_int(shape) else (None, *shape)
+    if "input_dim" in given:
+        length = given.get("input_length")
+        return (None, given["input_dim"]) if length is None else (None, length, given["input_dim"])
+    if "input_length" in given:
+        return (None, given["input_length"])
+    return None
+
+
+def is_array(x: Any) -> bool:
+    return hasattr(x, "__array__") and hasattr(x, "shape") and hasattr(x, "dtype")
+
+
+def backend_of(leaves: Any) -> Any:
+    """The backend of the first tensor; ``None`` if there is none."""
+    for x in leaves:
+        if isinstance(x, Variable):
+            return x.backend
+        owner = backends.backend_of_type.get(type(x))
+        if owner is not None:
+            return owner
+    return next((b for b in map(backends.of, leaves) if b is not None), None)
+
+
+def moved(layer: Layer, x: Any, owner: Any, backend: Any) -> Any:
+    """A value of another backend, copied over by way of the host; tracers and what needs a gradient cannot be."""
+    if owner.is_tracing() or getattr(x, "requires_grad", False):
+        check.fail(
+            layer,
+            f"computes on {backend.name!r} and got a {owner.name!r} tensor that is being traced or differentiated; "
+            f"move the model with to_backend({owner.name!r})",
+            TypeError,
+        )
+    return backend.convert(owner.to_numpy(x))
+
+
+def bound_arguments(layer: Layer, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of ``call`` by name, in the order of its signature."""
+    try:
+        bound = spec.signature.bind(layer, *args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{check.who(layer)}: {error}; call is {type(layer).__name__}.call{spec.signature}") from None
+    result: dict[str, Any] = {}
+    for i, (name, value) in enumerate(bound.items()):
+        if i == 0:
+            continue
+        kind = spec.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            result.update(value)
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            result.update({f"{name}_{j}": v for j, v in enumerate(value)})
+        else:
+            result[name] = value
+    return result
+
+
+def shape_of(x: Any, backend: Any) -> Any:
+    """The shape(s) for ``build``: a tuple, a nest of tuples, or ``None`` when there is no tensor.
+
+    In an abstract evaluation the batch size that stands for "unknown" is given as ``None`` again.
+    """
+    if isinstance(x, SymbolicTensor):
+        return x.shape
+    if isinstance(x, dict):
+        shapes = {k: shape_of(v, backend) for k, v in x.items()}
+        return shapes if any(s is not None for s in shapes.values()) else None
+    if isinstance(x, (list, tuple)):
+        inner = [shape_of(v, backend) for v in x]
+        return type(x)(inner) if inner and not hasattr(x, "_fields") and any(s is not None for s in inner) else None
+    if x is None or not hasattr(x, "shape"):
+        return None
+    shape = backend.shape_of(x) if backend.is_tensor(x) else tuple(x.shape)
+    if shape and shape[0] is not None and shape[0] == infer.abstract_batch():
+        shape = (None, *shape[1:])
+    return tuple(shape)
+
+
+def dtype_of(x: Any, backend: Any) -> str:
+    return x.dtype if isinstance(x, SymbolicTensor) else backend.dtype_of(x)
+
+
+def map_shapes(fn: Callable[[Any], Any], shapes: Any) -> Any:
+    """``fn`` over the shapes in a nest of shapes."""
+    if isinstance(shapes, dict):
+        return {k: map_shapes(fn, v) for k, v in shapes.items()}
+    if isinstance(shapes, (list, tuple)) and shapes and isinstance(shapes[0], (list, tuple, dict)):
+        return type(shapes)(map_shapes(fn, v) for v in shapes)
+    return fn(shapes)
