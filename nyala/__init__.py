@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nyala import models as models
     from nyala import ops as ops
     from nyala import optimizers as optimizers
+    from nyala import preprocessing as preprocessing
     from nyala import random as random
     from nyala import regularizers as regularizers
     from nyala import schedules as schedules
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 _MODULES = frozenset({
     "activations", "callbacks", "config", "constraints", "datasets", "initializers", "layers", "losses", "metrics",
-    "models", "ops", "optimizers", "random", "regularizers", "saving", "schedules", "utils",
+    "models", "ops", "optimizers", "preprocessing", "random", "regularizers", "saving", "schedules", "utils",
 })  # fmt: skip
 
 _HOMES = {

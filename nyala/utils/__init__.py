@@ -14,6 +14,7 @@ from nyala.training.data import PyDataset, pack_x_y_sample_weight, unpack_x_y_sa
 from nyala.training.progress import Progbar
 from nyala.utils.arrays import normalize, to_categorical
 from nyala.utils.files import get_file
+from nyala.utils.sequences import pad_sequences
 
 Sequence = PyDataset
 """The name of ``PyDataset`` in Keras 2."""
@@ -31,6 +32,7 @@ __all__ = [
     "get_registered_object",
     "normalize",
     "pack_x_y_sample_weight",
+    "pad_sequences",
     "register_keras_serializable",
     "set_random_seed",
     "to_categorical",

@@ -1,0 +1,5 @@
+"""Preparing data before a model sees it, as old Keras had it: images, sequences, texts."""
+
+from nyala.preprocessing import sequence, text
+
+__all__ = ["sequence", "text"]
