@@ -52,6 +52,8 @@ class Node:
         self.flat_outputs = tree.flatten(outputs)
         self.call_index = len(operation.nodes)
         operation.nodes.append(self)
+        for x in self.inputs:
+            x.consumers = (*x.consumers, self)
         for i, out in enumerate(self.flat_outputs):
             if isinstance(out, SymbolicTensor):
                 out.node, out.index = self, i
@@ -63,6 +65,29 @@ class Node:
     @property
     def parents(self) -> list[Node]:
         return [x.node for x in self.inputs if x.node is not None]
+
+    parent_nodes = parents
+
+    @property
+    def input_tensors(self) -> list[SymbolicTensor]:
+        return self.inputs
+
+    @property
+    def output_tensors(self) -> list[Any]:
+        return self.flat_outputs
+
+    @property
+    def outbound_layer(self) -> Any:
+        """Keras 2's name of ``operation``."""
+        return self.operation
+
+    layer = outbound_layer
+
+    @property
+    def inbound_layers(self) -> Any:
+        """Keras 2: the layers (ops among them) whose outputs the call takes; one alone stands without a list."""
+        found = [node.operation for node in self.parents]
+        return found[0] if len(found) == 1 else found
 
 
 _inferred: dict[Any, Nest] = {}

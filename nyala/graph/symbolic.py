@@ -46,6 +46,7 @@ class SymbolicTensor(Operators, ForeignProtocols):
         self.backend = backend or backends.current()
         self.node: Node | None = None
         self.index = 0
+        self.consumers: tuple[Node, ...] = ()
 
     @property
     def ndim(self) -> int:

@@ -62,16 +62,17 @@ def argument_names(cls: type) -> list[str]:
 def batch_shape_from(layer: Layer, given: dict[str, Any]) -> tuple[int | None, ...] | None:
     """The input's batch shape from the arguments by which older Keras gave it to a first layer."""
     for name in ("batch_shape", "batch_input_shape"):
-        if name in given:
+        if given.get(name) is not None:
             return tuple(given[name])
-    if "input_shape" in given:
-        shape = given["input_shape"]
-        return (None, shape) if check.is_int(shape) else (None, *shape)
-    if "input_dim" in given:
-        length = given.get("input_length")
-        return (None, given["input_dim"]) if length is None else (None, length, given["input_dim"])
-    if "input_length" in given:
-        return (None, given["input_length"])
+    batch, length, dim = (given.get(name) for name in ("batch_size", "input_length", "input_dim"))
+    shape = given.get("input_shape")
+    if shape is not None:
+        return (batch, shape) if check.is_int(shape) else (batch, *shape)
+    if dim is not None:
+        return (batch, dim) if "input_length" not in given else (batch, length, dim)
+    # An embedding's input_length may be one length or one for each axis of its input.
+    if length is not None:
+        return (batch, length) if check.is_int(length) else (batch, *length)
     return None
 
 

@@ -16,7 +16,7 @@ from nyala import backends, initializers, regularizers
 from nyala import constraints as constraints_
 from nyala._typing import Config, DType, Nest, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
-from nyala.base import check, configurable, masks, naming, policy, scope, tracking, tree
+from nyala.base import check, configurable, masks, naming, old, policy, scope, tracking, tree
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
 from nyala.graph import infer
@@ -36,9 +36,8 @@ from nyala.layers._arguments import (
     moved,
     shape_of,
 )
+from nyala.layers._old import OldLayer
 from nyala.layers.input_spec import InputSpec
-
-_OLD_SHAPES = ("input_shape", "batch_input_shape", "batch_shape", "input_dim", "input_length")
 
 
 class _Context(threading.local):
@@ -75,7 +74,7 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-class Layer(Configurable):
+class Layer(OldLayer, Configurable):
     """Base of all layers: owns variables, and computes outputs from inputs by ``call``.
 
     A subclass defines ``__init__`` (own arguments), ``build(input_shape)`` (makes variables by ``add_weight``) and
@@ -140,6 +139,8 @@ class Layer(Configurable):
         build = cls.__dict__.get("build")
         if build is not None and not hasattr(build, "_wrapped"):
             setattr(cls, "build", _wrap_build(build))
+        if cls.__module__.startswith("nyala.") and "__init__" in cls.__dict__:
+            setattr(cls, "__init__", old.takes_old_arguments(cls.__dict__["__init__"]))
 
     def __init__(
         self,
@@ -151,8 +152,12 @@ class Layer(Configurable):
         name: str | None = None,
         **kwargs: Any,
     ):
-        shape_args = {k: kwargs.pop(k) for k in _OLD_SHAPES if k in kwargs}
+        shape_args = {k: kwargs.pop(k) for k in old.OLD_SHAPES if k in kwargs}
+        if shape_args:
+            old.tell(f"{next(iter(shape_args))}= on a layer", "Input(shape=...) in front of it")
         initial = kwargs.pop("weights", None)
+        if initial is not None:
+            old.tell("weights= on a layer", "layer.set_weights(...) once it is built")
         check.no_extra(
             f"{type(self).__name__} `{name or ''}`" if name else type(self), kwargs, argument_names(type(self))
         )
@@ -184,6 +189,7 @@ class Layer(Configurable):
 
     # -- variables ---------------------------------------------------------------------------------------------------
 
+    @old.takes_old_weight
     def add_weight(
         self,
         shape: Shape | int | None = None,
@@ -205,10 +211,6 @@ class Layer(Configurable):
             autocast: whether it is read in the compute dtype. regularizer: adds its value to ``losses``.
             constraint: applied after each update. overwrite_with_gradient: the update is the gradient itself.
         """
-        if isinstance(shape, str):  # add_weight("kernel", shape=...) as Keras 1 and 2 wrote it
-            check.fail(
-                self, f"the first argument of add_weight is the shape; pass the name as name={shape!r}", TypeError
-            )
         sizes: Any = (shape,) if check.is_int(shape) else tuple(shape or ())  # type: ignore[arg-type]
         dtype = dtypes.standardize(dtype) if dtype is not None else self.variable_dtype
         if initializer is None:
@@ -309,10 +311,18 @@ class Layer(Configurable):
     def trainable_weights(self) -> list[Variable]:
         return self.trainable_variables
 
+    @trainable_weights.setter
+    def trainable_weights(self, variables: list[Variable]) -> None:
+        self._adopt(variables, trainable=True)
+
     @property
     def non_trainable_weights(self) -> list[Variable]:
         chosen = {id(v) for v in self.trainable_variables}
         return [v for v in self.weights if id(v) not in chosen]
+
+    @non_trainable_weights.setter
+    def non_trainable_weights(self, variables: list[Variable]) -> None:
+        self._adopt(variables, trainable=False)
 
     @property
     def metrics_variables(self) -> list[Variable]:
@@ -688,6 +698,9 @@ class Layer(Configurable):
                 batch = ops.cast(ops.shape(x)[0], backends.current().dtype_of(x)) if len(x.shape) else 1
                 self.add_loss(ops.divide(self.activity_regularizer(x), batch))
 
+    def _in_training(self) -> bool:
+        return bool(_context.training)
+
     def _explain(self, error: Exception, args: Any, kwargs: Any) -> None:
         if not getattr(error, "_nyala_explained", False):
             shapes = [str(tuple(x.shape)) for x in tree.flatten((args, kwargs)) if hasattr(x, "shape")]
@@ -839,14 +852,18 @@ class Layer(Configurable):
 
     def get_build_config(self) -> dict[str, Any] | None:
         """The arguments of ``build``, so that a file can make the variables again."""
-        if self._build_args is None:
+        if self._build_args is None or type(self).build is Layer.build:
             return None
         args, kwargs = self._build_args
-        return dict(kwargs) if kwargs else {"input_shape": args[0]} if args else None
+        shapes = inspect.signature(self.build).bind(*args, **kwargs).arguments
+        several = len(shapes) > 1 or any(k != "input_shape" for k in kwargs)
+        return {"shapes_dict": dict(shapes)} if several else {"input_shape": args[0]} if args else dict(kwargs) or None
 
     def build_from_config(self, config: dict[str, Any] | None) -> None:
-        if config:
-            self.build(**config) if "input_shape" not in config else self.build(config["input_shape"])
+        if config and "input_shape" in config:
+            self.build(config["input_shape"])
+        elif config:
+            self.build(**config.get("shapes_dict", config))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

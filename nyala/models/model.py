@@ -8,7 +8,7 @@ from typing import Any
 
 from nyala import backends
 from nyala._typing import Nest
-from nyala.base import check, scope, tree
+from nyala.base import check, old, scope, tree
 from nyala.graph.node import OpCall
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers._arguments import map_shapes
@@ -31,6 +31,7 @@ class Model(Trainer, Layer):
     _untracked = Layer._untracked | Trainer._untracked
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        kwargs = old.renamed("Model", kwargs)
         if cls is Model and _is_graph(args, kwargs):
             from nyala.models.functional import Functional
 
@@ -38,6 +39,7 @@ class Model(Trainer, Layer):
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any):
+        kwargs = old.renamed("Model", kwargs)
         if _is_graph(args, kwargs):
             from nyala.models.functional import Functional
 
@@ -155,11 +157,11 @@ class Model(Trainer, Layer):
 
         save_model(self, filepath, overwrite=overwrite, **kwargs)
 
-    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
-        """Write the weights to ``filepath`` (``.weights.h5``)."""
+    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any) -> None:
+        """Write the weights to ``filepath``; see ``nyala.saving.save_weights``."""
         from nyala.saving import save_weights
 
-        save_weights(self, filepath, overwrite=overwrite, **kwargs)
+        save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size, **kwargs)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """Read weights that ``save_weights`` of Nyala or Keras wrote."""
@@ -173,7 +175,7 @@ class Model(Trainer, Layer):
 
         from nyala.base import configurable
 
-        return json.dumps(configurable.serialize(self), **kwargs)
+        return json.dumps(configurable.serialize_object(self), **kwargs)
 
 
 def _is_graph(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nyala import backends
 from nyala._typing import Config, Nest
-from nyala.base import check, configurable, naming
+from nyala.base import check, configurable, naming, old
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers.base import Layer
 from nyala.layers.input import InputLayer
@@ -139,6 +139,9 @@ class Sequential(Model):
     def _graph(self) -> Any:
         return self._functional
 
+    model: Any = old.Attribute(lambda self: self)
+    """Keras 1: the graph model inside."""
+
     @property
     def layers(self) -> list[Layer]:
         """The layers, without the input layer."""
@@ -201,13 +204,11 @@ class Sequential(Model):
         return True
 
     def get_config(self) -> Config:
-        from nyala.models.graph_config import layer_config
-
         config: Config = {
             "name": self.name,
             "trainable": self.trainable,
             "dtype": configurable.serialize(self.dtype_policy),
-            "layers": [layer_config(x) for x in self._stack],
+            "layers": [configurable.serialize_object(x) for x in self._stack],
         }
         if self._functional is not None:
             config["build_input_shape"] = tuple(self._functional.inputs[0].shape)

@@ -24,7 +24,7 @@ import numpy as np
 from nyala import backends, ops
 from nyala._typing import Config, Tensor, TensorLike
 from nyala.backends import dtypes
-from nyala.base import check, configurable, naming, scope
+from nyala.base import check, config, configurable, naming, old, scope
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
 from nyala.schedules import LearningRateSchedule
@@ -98,11 +98,7 @@ class Optimizer(Configurable):
         **kwargs: Any,
     ):
         self.name = naming.auto(type(self).__name__, name)
-        if {"lr", "decay"} & kwargs.keys():
-            hint = "use learning_rate=" if "lr" in kwargs else "give a schedule as learning_rate, e.g. InverseTimeDecay"
-            check.fail(
-                self, f"{next(k for k in kwargs if k in ('lr', 'decay'))} is no argument of Keras 3; {hint}", TypeError
-            )
+        learning_rate, self.decay = old.learning_rate(self, learning_rate, kwargs)
         check.no_extra(self, kwargs, _parameters(type(self)))
         self.clipnorm = _limit(self, "clipnorm", clipnorm)
         self.clipvalue = _limit(self, "clipvalue", clipvalue)
@@ -216,6 +212,26 @@ class Optimizer(Configurable):
         self._variables = [v for v in self._variables if v is not self._rate]
         self._rate = value
         scope.python_state.changed()
+
+    @property
+    def lr(self) -> Any:
+        """Keras 1 and 2: ``learning_rate``."""
+        old.tell("optimizer.lr", "optimizer.learning_rate")
+        return self.learning_rate
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        old.tell("optimizer.lr = ...", "optimizer.learning_rate = ...")
+        self.learning_rate = value
+
+    @property
+    def weights(self) -> list[Variable]:
+        """Keras 2: ``variables``."""
+        return self.variables
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Keras 2: the values of ``variables``."""
+        return [v.numpy() for v in self.variables]
 
     def _start(self) -> None:
         """Make the counter and the rate; before ``build`` on the current backend, moved later if need be."""
@@ -361,6 +377,29 @@ class Optimizer(Configurable):
         """
         self._apply(list(grads), trainable_variables)
 
+    def minimize(self, loss: Any, var_list: Any, tape: Any = None, grad_loss: Any = None, name: Any = None) -> Any:
+        """Keras 2: one update of ``var_list`` (variables, or a callable giving them) by the gradients of ``loss``.
+
+        Args: loss: a callable without arguments giving a scalar; or a tensor recorded by ``tape``, a ``tf.GradientTape``.
+        """
+        old.tell("optimizer.minimize(loss, variables)", "nyala.value_and_grad(...) and optimizer.apply(gradients)")
+        variables = list(var_list() if callable(var_list) else var_list)
+        if grad_loss is not None or (tape is None and not callable(loss)):
+            check.fail(self, "minimize takes a loss function without arguments, or a loss and its tape; no grad_loss")
+        if tape is not None:
+            if callable(loss):
+                with tape:
+                    loss = loss()
+            gradients = tape.gradient(loss, variables)
+        else:
+            backend = variables[0].backend if variables else backends.current()
+            gradients = backend.value_and_grad(loss, variables)()[1]
+        return self.apply_gradients(zip(gradients, variables))
+
+    def get_updates(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras 1 and 2. Raises NotImplementedError with the way out."""
+        check.fail(self, "get_updates belongs to graphs; use nyala.value_and_grad and apply", NotImplementedError)
+
     def _apply(self, grads: list[Any], variables: Sequence[Variable] | None = None, when: Tensor | None = None) -> None:
         """``when``: a boolean tensor; nothing changes where it is false."""
         if variables is None:
@@ -378,7 +417,7 @@ class Optimizer(Configurable):
             )
         backend = self._iterations.backend  # type: ignore[union-attr]
         with backends.backend_scope(backend), backend.no_grad():
-            pairs = self._given(grads, variables)
+            pairs = self._given(backend.sum_over_replicas(grads), variables)
             self._masked(functools.partial(self._step, pairs), when)
 
     def _given(self, grads: list[Any], variables: Sequence[Variable]) -> list[tuple[Tensor, Variable]]:
@@ -443,6 +482,8 @@ class Optimizer(Configurable):
         """One update of the variables; ``done``: the number of updates made before."""
         grads, variables = self._clipped([g for g, _ in pairs]), [v for _, v in pairs]
         rate = self._rate_now()
+        if self.decay:  # Keras 2: lr / (1 + decay * number of updates)
+            rate = rate / (1.0 + self.decay * ops.cast(done, "float32"))
         if self._update_fused(grads, variables, rate, done):
             return
         t = ops.cast(done, "float32") + 1.0
@@ -597,6 +638,10 @@ class Optimizer(Configurable):
             return float(np.float32(rate)) if isinstance(rate, float) else configurable.serialize(rate)
         return super().config_value(name)
 
+    def get_config(self) -> Config:
+        config = super().get_config()
+        return {**config, "decay": self.decay} if self.decay else config
+
     @classmethod
     def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
         """An optimizer with these arguments and no state."""
@@ -653,6 +698,8 @@ def _take_common(cls: type[Optimizer]) -> None:
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         n = len(own) - 1
+        if kwargs.get("epsilon", 0.0) is None:  # Keras 2: K.epsilon()
+            kwargs["epsilon"] = config.epsilon()
         init(self, *args[:n], **dict(zip(names, args[n:])), **kwargs)
 
     __init__.__signature__ = inspect.Signature([*own, *rest, extra])  # type: ignore[attr-defined]

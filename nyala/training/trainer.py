@@ -7,21 +7,22 @@ from typing import Any, ClassVar
 
 from nyala import backends, metrics, ops, optimizers
 from nyala._typing import Nest, Tensor
-from nyala.base import check, scope, tracking, tree
+from nyala.base import check, old, scope, tracking, tree
 from nyala.base.variable import Variable
 from nyala.training import data as data_
 from nyala.training import loop
 from nyala.training.callbacks import History
 from nyala.training.compile import CompileLoss, CompileMetrics
+from nyala.training.old import OldTrainer
 
 
-class Trainer:
+class Trainer(OldTrainer):
     """Mixed into ``Model``. Override ``train_step(self, data)`` and its kin for a step of your own; it runs on all backends."""
 
     _untracked: ClassVar[frozenset[str]] = frozenset(
         {
             "optimizer", "history", "_loss_tracker", "_compile_loss", "_compile_metrics", "_compiled", "_compile_args",
-            "_steps", "stop_training", "_trained_variables", "train_function", "test_function", "predict_function",
+            "_steps", "_made_in", "stop_training", "_trained_variables", "train_function", "test_function", "predict_function",
         }
     )  # fmt: skip
 
@@ -36,11 +37,13 @@ class Trainer:
     jit_compile: bool | str | None = "auto"
     steps_per_execution: int | str = "auto"
     auto_scale_loss: bool = True
+    _made_in: Any = None
     _trained_for: Any = None
     _trained_variables: list[Variable]
 
     # -- compile -----------------------------------------------------------------------------------------------------
 
+    @old.compile_arguments
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -73,6 +76,7 @@ class Trainer:
             check.fail(self, f"jit_compile must be True, False or 'auto', got {jit_compile!r}")
         if run_eagerly and jit_compile is True:
             check.fail(self, "jit_compile=True and run_eagerly=True exclude each other")
+        self._made_in = self._find_backend().placement([])  # type: ignore[attr-defined]
         self.optimizer = optimizers.get(optimizer)
         half = self.dtype_policy.name == "mixed_float16"  # type: ignore[attr-defined]
         if auto_scale_loss and half and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
@@ -104,16 +108,22 @@ class Trainer:
     def compiled(self) -> bool:
         return self._compiled
 
-    def get_compile_config(self) -> dict[str, Any] | None:
-        """The arguments of ``compile`` as plain data; ``None`` before it was called."""
+    def get_compile_config(self) -> dict[str, Any]:
+        """The arguments of ``compile`` as plain data, as Keras's files hold them; empty before it was called."""
         from nyala.base import configurable
 
-        return configurable.serialize(self._compile_args) if self._compiled else None
+        if not self._compiled:
+            return {}
+        config = configurable.serialize({**self._compile_args, "optimizer": self.optimizer})
+        if config.pop("auto_scale_loss") is False:
+            config["auto_scale_loss"] = False
+        return {k: _RESOLVED[k] if k in _RESOLVED and v == "auto" else v for k, v in config.items()}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile with what ``get_compile_config`` gave."""
         from nyala.base import configurable
 
+        config = {k: "auto" if k in _RESOLVED and v == _RESOLVED[k] else v for k, v in config.items()}
         self.compile(**configurable.deserialize(config))
         if self.built:  # type: ignore[attr-defined]
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
@@ -177,7 +187,9 @@ class Trainer:
             parts.append(self._compile_loss(y, y_pred, sample_weight))
         for value in self._losses_for(self._trained()):  # type: ignore[attr-defined]
             value = ops.cast(value, "float32")
-            parts.append(ops.sum(value) if len(value.shape) else value)
+            value = ops.sum(value) if len(value.shape) else value
+            share = backends.current().share()
+            parts.append(value if share == 1.0 else value * share)
         if not parts:
             if not self._no_loss_is_fine():
                 check.fail(self, "has nothing to train on: compile it with a loss or call add_loss in a layer")
@@ -255,6 +267,9 @@ class Trainer:
         return self._after_step(x, y, y_pred, sample_weight, loss, want_logs)
 
     def _after_step(self, x: Nest, y: Nest, y_pred: Nest, sample_weight: Nest, loss: Tensor, want_logs: bool) -> Any:
+        share = backends.current().share()
+        if share != 1.0:
+            loss = loss / share
         self._loss_tracker.add_mean(loss, ops.shape(x if hasattr(x, "shape") else tree.flatten(x)[0])[0])
         if want_logs or self._overrides("compute_metrics"):
             return loss, self.compute_metrics(x, y, y_pred, sample_weight)
@@ -263,6 +278,7 @@ class Trainer:
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
+    @old.loop_arguments
     def fit(
         self,
         x: Any = None,
@@ -302,6 +318,7 @@ class Trainer:
             sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
         )  # fmt: skip
 
+    @old.loop_arguments
     def evaluate(
         self,
         x: Any = None,
@@ -318,6 +335,7 @@ class Trainer:
         check.no_extra(self, kwargs)
         return loop.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict)
 
+    @old.loop_arguments
     def predict(
         self,
         x: Any,
@@ -342,6 +360,10 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for a batch as NumPy arrays."""
         return loop.predict_on_batch(self, x)
+
+    def _placement(self) -> Any:
+        """How the model lies on several devices; ``None``: on one."""
+        return self._find_backend().placement(self.variables) or self._made_in  # type: ignore[attr-defined]
 
     # -- compiled steps ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,80 @@
+"""What layers could do in Keras 1 and 2 under another name; each says so once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nyala.base import check, old, tracking, tree
+from nyala.base.variable import Variable
+
+if TYPE_CHECKING:
+    from nyala.graph.node import Node
+
+
+class OldLayer:
+    """Mixed into ``Layer``."""
+
+    nodes: list[Node]
+    _own_variables: list[Variable]
+    uses_learning_phase: bool = False
+    """In Keras 1 and 2: whether ``K.function`` must be fed a learning phase. It may be, and need not."""
+
+    def add_variable(self, *args: Any, **kwargs: Any) -> Variable:
+        """Keras 1 and 2: ``add_weight``."""
+        old.tell("layer.add_variable", "layer.add_weight")
+        return self.add_weight(*args, **kwargs)  # type: ignore[attr-defined]
+
+    def add_update(self, updates: Any, inputs: Any = None) -> None:
+        """Keras 1 and 2: run updates with the step; pairs of variable and new value, callables, or what
+        ``K.update`` gave (that has been run already). In training only, as an assignment under ``if training``.
+        """
+        old.tell("layer.add_update(updates)", "variable.assign(value) in call, under `if training:`")
+        if not self._in_training():  # type: ignore[attr-defined]
+            return
+        pair = isinstance(updates, tuple) and len(updates) == 2 and isinstance(updates[0], Variable)
+        for update in [updates] if pair or not isinstance(updates, (list, tuple)) else updates:
+            if callable(update) and not isinstance(update, Variable):
+                update()
+            elif isinstance(update, (list, tuple)) and len(update) == 2 and isinstance(update[0], Variable):
+                update[0].assign(update[1])
+
+    def add_metric(self, value: Any, aggregation: str | None = None, name: str | None = None) -> None:
+        """TensorFlow's Keras 2: report ``value``. Raises NotImplementedError with the way out."""
+        check.fail(
+            self,
+            "add_metric has no equal: make a metric in __init__ (self.score = metrics.Mean(name='score')) and call "
+            "self.score.update_state(value) in call; fit reports it",
+            NotImplementedError,
+        )
+
+    def _adopt(self, variables: list[Variable], trainable: bool) -> None:
+        """Keras 1: ``self.trainable_weights = [self.W, self.b]`` in ``build``."""
+        old.tell("self.trainable_weights = [...]", "self.add_weight(...) for each weight")
+        for variable in variables:
+            variable.trainable = trainable
+        self._own_variables = tracking.unique([*self._own_variables, *variables])
+
+    updates: Any = old.Attribute(lambda layer: [])
+    """Keras 1 and 2: pending updates. There are none: an assignment is done where it stands."""
+    state_updates: Any = old.Attribute(lambda layer: [])
+
+    def get_updates_for(self, inputs: Any) -> list[Any]:
+        return []
+
+    def get_losses_for(self, inputs: Any) -> list[Any]:
+        """TensorFlow's Keras 2: ``losses``."""
+        old.tell("layer.get_losses_for(x)", "layer.losses")
+        return self.losses  # type: ignore[attr-defined]
+
+    @property
+    def outbound_nodes(self) -> list[Node]:
+        """The calls that take an output of this layer."""
+        return tracking.unique([n for node in self.nodes for x in node.flat_outputs for n in x.consumers])
+
+    _outbound_nodes = outbound_nodes
+
+    def get_input_shape_at(self, node_index: int) -> Any:
+        return tree.map(lambda x: x.shape, self.get_input_at(node_index))  # type: ignore[attr-defined]
+
+    def get_output_shape_at(self, node_index: int) -> Any:
+        return tree.map(lambda x: x.shape, self.get_output_at(node_index))  # type: ignore[attr-defined]
