@@ -7,9 +7,12 @@ from typing import Any
 from nyala import backends
 from nyala.backends import set_backend
 from nyala.base.config import (
+    disable_flash_attention,
+    enable_flash_attention,
     epsilon,
     floatx,
     image_data_format,
+    is_flash_attention_enabled,
     set_epsilon,
     set_floatx,
     set_image_data_format,
@@ -37,10 +40,13 @@ def set_dtype_policy(policy: Any) -> None:
 
 __all__ = [
     "backend",
+    "disable_flash_attention",
     "dtype_policy",
+    "enable_flash_attention",
     "epsilon",
     "floatx",
     "image_data_format",
+    "is_flash_attention_enabled",
     "set_backend",
     "set_dtype_policy",
     "set_epsilon",

@@ -38,6 +38,7 @@ _settings: dict[str, Any] = {
     "backend": None,
     "traceback_filtering": True,
     "nan_check": True,
+    "flash_attention": None,
 }
 _settings.update({k: v for k, v in _from_file().items() if k in _settings})
 
@@ -67,6 +68,21 @@ def image_data_format() -> str:
 
 def set_image_data_format(data_format: str) -> None:
     _settings["image_data_format"] = check.one_of("set_image_data_format", "data_format", data_format, _LAYOUTS)
+
+
+def enable_flash_attention() -> None:
+    """Attention takes a fused kernel that keeps no scores where the backend has a fast one; so it does by default."""
+    _settings["flash_attention"] = None
+
+
+def disable_flash_attention() -> None:
+    """From now on attention avoids such kernels, but where ``flash_attention=True`` asks for one."""
+    _settings["flash_attention"] = False
+
+
+def is_flash_attention_enabled() -> bool | None:
+    """False after ``disable_flash_attention``, else ``None``: a backend takes what is fast."""
+    return _settings["flash_attention"]
 
 
 def standardize_data_format(owner: Any, data_format: str | None) -> str:

@@ -8,6 +8,13 @@ from typing import Any
 from nyala._typing import Config
 from nyala.base import configurable, registry
 from nyala.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from nyala.layers.attention import (
+    AdditiveAttention,
+    Attention,
+    GroupedQueryAttention,
+    GroupQueryAttention,
+    MultiHeadAttention,
+)
 from nyala.layers.base import Layer
 from nyala.layers.conv import (
     Conv1D,
@@ -130,6 +137,7 @@ def get(identifier: str | Config | Layer | Callable[..., Any] | None) -> Any:
 __all__ = [
     "Activation", "ActivityRegularization", "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D",
     "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D", "Add",
+    "AdditiveAttention", "Attention", "GroupQueryAttention", "GroupedQueryAttention", "MultiHeadAttention",
     "AlphaDropout", "Average", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D",
     "AvgPool2D", "AvgPool3D", "BatchNormalization", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D",
     "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Convolution1D", "Convolution1DTranspose", "Convolution2D",

@@ -1,6 +1,7 @@
 """The operations: ``nyala.ops``, with the names and signatures of ``keras.ops``."""
 
 from nyala.ops import image
+from nyala.ops.attention import dot_product_attention
 from nyala.ops.conv import (
     adaptive_average_pool,
     adaptive_max_pool,
@@ -216,7 +217,6 @@ from nyala.ops.nn import (
     batch_normalization,
     celu,
     depth_to_space,
-    dot_product_attention,
     elu,
     gelu,
     glu,

@@ -1,12 +1,10 @@
-"""Activations, normalization, encodings and attention."""
+"""Activations, normalization and encodings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from nyala import ops
 from nyala._typing import Axis, DType, Tensor, TensorLike
@@ -18,7 +16,6 @@ __all__ = [
     "batch_normalization",
     "celu",
     "depth_to_space",
-    "dot_product_attention",
     "elu",
     "gelu",
     "glu",
@@ -378,70 +375,6 @@ def normalize(x: TensorLike, axis: Axis = -1, order: float = 2, epsilon: float |
         powers = ops.sum(ops.power(ops.absolute(x), float(order)), axis, keepdims=True)
         norm = ops.power(powers, 1.0 / order)
     return x / ops.maximum(norm, least)
-
-
-# -- attention ---------------------------------------------------------------------------------------------------------
-
-
-@op
-def dot_product_attention(
-    query: TensorLike,
-    key: TensorLike,
-    value: TensorLike,
-    bias: TensorLike | None = None,
-    mask: TensorLike | None = None,
-    scale: float | None = None,
-    is_causal: bool = False,
-    flash_attention: bool | None = None,
-    attn_logits_soft_cap: float | None = None,
-) -> Tensor:
-    """softmax(query @ key^T * scale + bias) @ value for each head (https://arxiv.org/abs/1706.03762).
-
-    Args:
-        bias: added to the scores, shape broadcastable to (batch, heads, t, s).
-        mask: True where a query may look at a key, of the same shape.
-        scale: default 1 / sqrt(width of a head).
-        is_causal: a query sees no later key.
-        flash_attention: True demands a fused kernel; None takes one where the backend has it.
-        attn_logits_soft_cap: c keeps scores inside (-c, c) by c * tanh(score / c).
-
-    Shapes: query (batch, t, heads, n), key and value (batch, s, groups, n) -> (batch, t, heads, n).
-
-    Raises: ValueError for other ranks or heads; NotImplementedError when ``flash_attention=True`` cannot be had.
-    """
-    check_attention(query, key, value)
-    if flash_attention:
-        check.fail("dot_product_attention", "this backend has no flash attention; pass None", NotImplementedError)
-    dtype = dtypes.result_type(*(ops.dtype(x) for x in (query, key, value)))
-    query, key, value = (ops.cast(x, dtype) for x in (query, key, value))
-    groups = query.shape[2] // key.shape[2]
-    if groups > 1:
-        key, value = ops.repeat(key, groups, axis=2), ops.repeat(value, groups, axis=2)
-    scores = _wide(ops.einsum("btnh,bsnh->bnts", query, key))
-    scores = scores * (1.0 / math.sqrt(query.shape[-1]) if scale is None else scale)
-    if attn_logits_soft_cap is not None:
-        scores = ops.tanh(scores / attn_logits_soft_cap) * attn_logits_soft_cap
-    if bias is not None:
-        scores = scores + ops.cast(bias, ops.dtype(scores))
-    # Far below every score, but finite: a query that may look at nothing looks at everything alike.
-    lowest = -0.7 * float(np.finfo(ops.dtype(scores)).max)
-    if mask is not None:
-        scores = ops.where(ops.cast(mask, "bool"), scores, lowest)
-    if is_causal:
-        t, s = ops.shape(scores)[2:]
-        scores = ops.where(ops.expand_dims(ops.arange(t), 1) >= ops.expand_dims(ops.arange(s), 0), scores, lowest)
-    return ops.einsum("bnts,bsnh->btnh", ops.cast(softmax(scores), dtype), value)
-
-
-def check_attention(query: Tensor, key: Tensor, value: Tensor) -> None:
-    """Raise on ranks and heads that do not fit."""
-    shapes = [tuple(x.shape) for x in (query, key, value)]
-    if any(len(s) != 4 for s in shapes) or shapes[0][2] % shapes[1][2] or shapes[1][2] != shapes[2][2]:
-        check.fail(
-            "dot_product_attention",
-            "query, key and value must be (batch, length, heads, width), the heads of query a multiple of those of key "
-            f"and value; got {shapes[0]}, {shapes[1]}, {shapes[2]}",
-        )
 
 
 # -- images ------------------------------------------------------------------------------------------------------------

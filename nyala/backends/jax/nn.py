@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from nyala.backends.jax.attention import fused_attention
+
 Ints = tuple[int, ...]
 
 
@@ -205,6 +207,7 @@ def _average_pool(x: Array, pool_size: Ints, strides: Ints, padding: str, data_f
 
 
 NN: dict[str, Callable[..., Any]] = {
+    "_fused_attention": fused_attention,
     "_conv": _conv,
     "_depthwise_conv": _depthwise_conv,
     "_conv_transpose": _conv_transpose,

@@ -1,4 +1,4 @@
-"""Convolution, pooling, normalization and attention on torch's kernels.
+"""Convolution, pooling and normalization on torch's kernels.
 
 The ops' layout is channels last. To torch it is permuted without a copy, which torch recognises as its own
 ``channels_last`` memory format and keeps in the result. One-dimensional kernels run as two-dimensional ones of
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nyala.backends.torch.attention import fused_attention
 from nyala.base import config
 
 Ints = Sequence[int]
@@ -237,4 +238,5 @@ natives: dict[str, Callable[..., Any]] = {
     "_conv": conv, "_depthwise_conv": depthwise_conv, "_conv_transpose": conv_transpose, "_max_pool": _max_pool,
     "_average_pool": _average_pool, "batch_normalization": batch_normalization,
     "layer_normalization": layer_normalization, "rms_normalization": rms_normalization,
+    "_fused_attention": fused_attention,
 }  # fmt: skip
