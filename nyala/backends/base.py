@@ -177,6 +177,37 @@ class BackendBase:
         """
         raise NotImplementedError
 
+    # -- several devices ---------------------------------------------------------------------------------------------
+    # A placement says how variables lie on several devices: a strategy of TF, a distribution of jax. Its kind is the
+    # backend's own affair.
+
+    def placement(self, variables: Sequence[Variable]) -> Any:
+        """That of the variables, or if there are none the one that is current; ``None``: one device."""
+        return None
+
+    def placed(self, placement: Any) -> AbstractContextManager[Any]:
+        """What is made inside lies as ``placement`` says."""
+        return nullcontext()
+
+    def spread(self, fn: Callable[..., Nest], placement: Any) -> Callable[..., Nest]:
+        """``fn`` with the rows of its first argument (a nest) shared among the devices; it gives what one device gives."""
+        return fn
+
+    def settle(self, variables: Sequence[Variable]) -> None:
+        """Make what the devices have collected apart one, where they differ."""
+
+    def share(self) -> Any:
+        """The part of the batch that the running code sees, for means of which the sum over all devices is taken."""
+        return 1.0
+
+    def sum_over_replicas(self, values: list[Any]) -> list[Any]:
+        """Each tensor (or ``None``) summed over the devices that run this code apart."""
+        return values
+
+    def profiler(self, log_dir: str) -> AbstractContextManager[Any] | None:
+        """Records what runs inside as files below ``log_dir`` that TensorBoard shows; ``None``: there is none."""
+        return None
+
     # -- for objects that other libraries hand us --------------------------------------------------------------------
 
     def foreign_protocol(self, variable: Variable, what: str) -> Any:

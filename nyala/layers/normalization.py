@@ -112,7 +112,8 @@ class BatchNormalization(_Normalization):
         self._add_weights(shape, autocast=False)
         for name in ("moving_mean", "moving_variance"):
             initializer = getattr(self, f"{name}_initializer")
-            setattr(self, name, self.add_weight(shape, initializer, trainable=False, autocast=False, name=name))
+            weight = self.add_weight(shape, initializer, trainable=False, autocast=False, aggregation="mean", name=name)
+            setattr(self, name, weight)
         self.input_spec = InputSpec(ndim=ndim, axes={self.axis: shape[0]})
         self._reduced = tuple(i for i in range(ndim) if i != self.axis % ndim)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from nyala import ops
+from nyala import backends, ops
 from nyala._typing import Config, DType, Nest, Tensor, TensorLike
 from nyala.backends import dtypes
 from nyala.base import check, masks, naming, registry, tree
@@ -117,8 +117,12 @@ def reduce_values(
     if reduction == "mean_with_sample_weight" and weights is not None:
         counts = weights
     if counts is None:
-        return ops.mean(values)
-    return ops.divide_no_nan(ops.sum(values), ops.sum(counts * ops.ones_like(values)))
+        total = ops.mean(values)
+    else:
+        total = ops.divide_no_nan(ops.sum(values), ops.sum(counts * ops.ones_like(values)))
+    # Replicas' gradients are summed, so a mean is the part of it that this one has seen.
+    share = backends.current().share()
+    return total if share == 1.0 else total * share
 
 
 class Loss(Configurable):

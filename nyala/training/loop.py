@@ -12,6 +12,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,14 @@ def step_function(model: Any, kind: str, variant: str = "batch", force: bool = F
     return steps[key]
 
 
+@contextmanager
+def _home(model: Any) -> Iterator[Any]:
+    """The scope of the model's backend and of the devices that it lies on."""
+    backend, placement = model._find_backend(), model._placement()
+    with backends.backend_scope(backend), nullcontext() if placement is None else backend.placed(placement):
+        yield backend
+
+
 def _compiled_step(model: Any, kind: str, variant: str) -> Callable[..., Any]:
     one = _step(model, kind)
     backend = model._find_backend()
@@ -140,6 +149,9 @@ def _compiled_step(model: Any, kind: str, variant: str) -> Callable[..., Any]:
         return one((pick(x), pick(y), pick(sample_weight)))
 
     fn = one if variant in ("batch", "batches") else rows
+    placement = model._placement()
+    if placement is not None:
+        fn = backend.spread(fn, placement)
     many = variant in ("batches", "many rows")
     if model.run_eagerly:
         if not many:
@@ -229,7 +241,8 @@ class Runner:
         self.data = data
         self.backend = model._find_backend()
         self.arrays: Any = None
-        if isinstance(data, data_.ArrayData) and _bytes(data.arrays) <= _ON_DEVICE_BYTES:
+        self.placement = model._placement()
+        if self.placement is None and isinstance(data, data_.ArrayData) and _bytes(data.arrays) <= _ON_DEVICE_BYTES:
             self.arrays = tree.map(lambda a: None if a is None else self._on_device(a), data.arrays)
         self.pace = _Pace(self)
         self.epochs_left = 1
@@ -463,8 +476,7 @@ def fit(
     check.non_negative_int(model, "epochs", epochs)
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = data_.split(x, y, sample_weight, validation_split)
-    backend = model._find_backend()
-    with backends.backend_scope(backend):
+    with _home(model):
         data = data_.make(
             x,
             y,
@@ -526,6 +538,7 @@ def _validates(epoch: int, freq: int | Sequence[int]) -> bool:
 def _evaluate(runner: Runner, callbacks: CallbackList) -> dict[str, Any]:
     callbacks.on_test_begin()
     runner.model.reset_metrics()
+    runner.backend.settle(runner.model.variables)
     logs = plain_logs(_run_epoch(runner, callbacks, "test"))
     callbacks.on_test_end(logs)
     return logs
@@ -543,7 +556,7 @@ def evaluate(
     return_dict: bool,
 ) -> Any:
     check_compiled(model, "evaluate")
-    with backends.backend_scope(model._find_backend()):
+    with _home(model):
         data = data_.make(x, y, sample_weight, batch_size=batch_size, steps=steps, who="evaluate")
         make_ready(model, data, "test")
         if not isinstance(callbacks, CallbackList):
@@ -560,8 +573,7 @@ def _as_list(logs: dict[str, Any]) -> Any:
 
 
 def predict(model: Any, x: Any, batch_size: int | None, verbose: int | str, steps: int | None, callbacks: Any) -> Any:
-    backend = model._find_backend()
-    with backends.backend_scope(backend), backend.no_grad():
+    with _home(model) as backend, backend.no_grad():
         data = data_.make(x, batch_size=batch_size, steps=steps, who="predict")
         make_ready(model, data, "predict")
         runner = Runner(model, "predict", data)
@@ -579,6 +591,7 @@ def predict(model: Any, x: Any, batch_size: int | None, verbose: int | str, step
                 outputs.append(_host_copy(backend, waiting.pop(0)))
 
         runner.pace.asked = 1
+        backend.settle(model.variables)
         callbacks.on_predict_begin()
         _run_epoch(runner, callbacks, "predict", keep)
         outputs += [_host_copy(backend, out) for out in waiting]
@@ -598,7 +611,7 @@ def _host_copy(backend: Any, nest: Any) -> Any:
 
 def on_batch(model: Any, kind: str, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: bool) -> Any:
     check_compiled(model, f"{kind}_on_batch")
-    with backends.backend_scope(model._find_backend()):
+    with _home(model):
         data = data_.ArrayData(
             x, y, sample_weight, batch_size=1 << 40, class_weight=class_weight, who=f"{kind}_on_batch"
         )
@@ -610,8 +623,7 @@ def on_batch(model: Any, kind: str, x: Any, y: Any, sample_weight: Any, class_we
 
 
 def predict_on_batch(model: Any, x: Any) -> Any:
-    backend = model._find_backend()
-    with backends.backend_scope(backend), backend.no_grad():
+    with _home(model) as backend, backend.no_grad():
         data = data_.ArrayData(x, batch_size=1 << 40, who="predict_on_batch")
         make_ready(model, data, "predict")
         runner = Runner(model, "predict", data_.IteratorData([data.arrays]))

@@ -16,6 +16,10 @@ from nyala.training.compile import CompileLoss, CompileMetrics
 from nyala.training.old import OldTrainer
 
 
+_RESOLVED = {"steps_per_execution": 1, "jit_compile": True}
+"""Keras's files hold what ``"auto"`` came to on the backend that saved them, not what was asked for."""
+
+
 class Trainer(OldTrainer):
     """Mixed into ``Model``. Override ``train_step(self, data)`` and its kin for a step of your own; it runs on all backends."""
 

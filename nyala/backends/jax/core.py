@@ -248,6 +248,9 @@ class Core(BackendBase):
 
     # -- random numbers ----------------------------------------------------------------------------------------------
 
+    def profiler(self, log_dir: str) -> AbstractContextManager[Any]:
+        return jax.profiler.trace(log_dir)
+
     def next_seed(self, state: Variable) -> Tensor:
         seed = state.raw_value
         state.assign(seed + np.array([0, 1], "uint32"))

@@ -18,7 +18,7 @@ from nyala import backends
 from nyala._typing import Nest, Tensor
 from nyala.backends import dtypes
 from nyala.backends.base import BackendBase, TensorSpec
-from nyala.backends.tensorflow import step
+from nyala.backends.tensorflow import distribute, step
 from nyala.backends.tensorflow.natives import NATIVES, to_dtype
 from nyala.backends.tensorflow.nn import FUSED_UPDATES, NN_NATIVES
 from nyala.base import config, scope, tree
@@ -27,12 +27,6 @@ from nyala.graph.symbolic import SymbolicTensor
 
 _EAGER = tf.__internal__.EagerTensor
 _GRAPH = tf.__internal__.SymbolicTensor
-_AGGREGATION = {
-    "mean": tf.VariableAggregation.MEAN,
-    "sum": tf.VariableAggregation.SUM,
-    "only_first_replica": tf.VariableAggregation.ONLY_FIRST_REPLICA,
-}
-_STORAGE: Any = type(tf.Variable(0.0))
 _NOT_DENSE = (tf.RaggedTensor, tf.SparseTensor)
 _OF_STORAGE = frozenset({
     "handle", "_shared_name", "_unique_id", "_handle_name", "_in_graph_mode", "_id", "device", "graph", "op",
@@ -152,21 +146,13 @@ class Backend(BackendBase):
     # -- variables ---------------------------------------------------------------------------------------------------
 
     def create(self, variable: Variable, value: np.ndarray) -> None:
-        # A `tf.function` being traced would take over what `tf.Variable` makes, even inside init_scope.
-        kind = _STORAGE if self.is_tracing() and not tf.distribute.has_strategy() else tf.Variable
-        with tf.init_scope():
-            variable._storage = kind(
-                tf.constant(value, tf.as_dtype(variable.dtype)),
-                trainable=variable.trainable,
-                name=variable.name,
-                aggregation=_AGGREGATION.get(variable.aggregation or "none", tf.VariableAggregation.NONE),
-            )
+        variable._storage = distribute.make(variable, value)
 
     def read(self, variable: Variable) -> Tensor:
         return variable._storage.value()
 
     def write(self, variable: Variable, value: Tensor) -> None:
-        variable._storage.assign(value, read_value=False)
+        distribute.write(variable, value)
 
     def outside_trace(self) -> AbstractContextManager[Any]:
         return tf.init_scope()
@@ -234,7 +220,19 @@ class Backend(BackendBase):
     ) -> Callable[..., Nest]:
         return step.compile_loop(self, fn, jit)
 
+    # -- several devices ---------------------------------------------------------------------------------------------
+
+    placement = staticmethod(distribute.placement)
+    placed = staticmethod(distribute.scope)
+    spread = staticmethod(distribute.spread)
+    settle = staticmethod(distribute.settle)
+    share = staticmethod(distribute.share)
+    sum_over_replicas = staticmethod(distribute.sum_over_replicas)
+
     # -- random numbers ----------------------------------------------------------------------------------------------
+
+    def profiler(self, log_dir: str) -> AbstractContextManager[Any]:
+        return tf.profiler.experimental.Profile(log_dir)
 
     def set_seed(self, seed: int) -> None:
         tf.random.set_seed(seed)
@@ -243,7 +241,7 @@ class Backend(BackendBase):
         seed = state.raw_value
         # TF has no uint32 addition on every device; the bits of int32 wrap alike.
         state.assign(tf.bitcast(tf.bitcast(seed, tf.int32) + tf.constant([0, 1]), tf.uint32))
-        return seed
+        return distribute.own_seed(seed)
 
 
 def _dense(gradient: Any) -> Tensor | None:

@@ -261,6 +261,11 @@ class Backend(BackendBase):
             return getattr(variable.value, what)
         raise AttributeError(f"a variable has no attribute {what!r}")
 
+    def profiler(self, log_dir: str) -> AbstractContextManager[Any]:
+        from torch.profiler import profile, tensorboard_trace_handler
+
+        return profile(on_trace_ready=tensorboard_trace_handler(log_dir))
+
     def set_seed(self, seed: int) -> None:
         torch.manual_seed(seed)
 
