@@ -8,7 +8,6 @@ Nothing here imports a backend before it is used.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import threading
 from collections.abc import Iterator
@@ -49,11 +48,15 @@ def get(name: str | Backend) -> Backend:
     check.one_of("backend", "name", name, NAMES)
     with _lock:
         if name not in _loaded:
-            if importlib.util.find_spec(name) is None:
+            try:
+                backend = importlib.import_module(f"nyala.backends.{name}").Backend()
+            except ModuleNotFoundError as error:
+                if error.name != name:
+                    raise
                 raise ModuleNotFoundError(
-                    f"backend {name!r} needs the package `{name}`, which is not installed: pip install 'nyala[{name}]'"
-                )
-            backend = importlib.import_module(f"nyala.backends.{name}").Backend()
+                    f"backend {name!r} needs the package `{name}`, which is not installed: pip install 'nyala[{name}]'",
+                    name=name,
+                ) from None
             for kind in backend.tensor_types:
                 backend_of_type[kind] = backend
             floating.update(backend.floating)

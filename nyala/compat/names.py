@@ -1,0 +1,157 @@
+"""Where Nyala has what Keras, in any of its versions, keeps under a module path of its own.
+
+Paths are written without the root: ``layers.core`` is ``keras.layers.core``, ``tf.keras.layers.core`` and so on.
+"""
+
+from __future__ import annotations
+
+import re
+
+KERAS_VERSION = "3.15.0"
+"""The version that ``keras.__version__`` tells: the newest one whose names Nyala has."""
+
+_ROOT = re.compile(
+    r"""
+    (?: tensorflow\.(?:python\.|compat\.v[12]\.|_api\.v2\.(?:compat\.v[12]\.)?)? keras | tf_keras | keras_core | keras )
+    (?: \.(?: _tf_keras\.keras | _tf_keras | (?:src|api)(?:\.api)?(?:\._v[12])?(?:\.keras)? ) )*
+    (?= \. | $ )""",
+    re.VERBOSE,
+)
+_SPLIT_OFF = {"keras_preprocessing": "preprocessing", "keras_applications": "applications"}
+"""Packages that stood beside Keras 2."""
+
+
+def path_in_keras(module: str) -> str | None:
+    """The path below the root of a Keras module, ``""`` for the root itself, ``None`` if it is no Keras module."""
+    top, _, rest = module.partition(".")
+    if top in _SPLIT_OFF:
+        return f"{_SPLIT_OFF[top]}.{rest}".rstrip(".")
+    found = _ROOT.match(module)
+    return module[found.end() + 1 :] if found else None
+
+
+HOMES = {
+    "": ". models",
+    "applications": "applications",
+    "backend": "backend",
+    "engine": "layers models . utils saving losses metrics",
+    "experimental": "schedules callbacks models layers",
+    "layers": "layers models",
+    "legacy": "layers models saving",
+    "mixed_precision": "mixed_precision config . optimizers",
+    "models": "models saving",
+    "optimizers.schedules": "schedules",
+    "dtype_policies": "dtype_policies .",
+    "preprocessing": "preprocessing utils",
+    "preprocessing.image": "preprocessing.image utils",
+    "preprocessing.timeseries": "preprocessing.sequence utils",
+    "saving": "saving models utils",
+    "utils": "utils saving models preprocessing losses",
+    "wrappers": "wrappers",
+    "wrappers.scikit_learn": "wrappers",
+}
+"""Module path -> the modules of Nyala in which a name is looked for, first to last; ``.`` is ``nyala`` itself.
+
+A path that is not here has the module of Nyala with the same path as its only home.
+"""
+
+_SAME_AS = {
+    "activations": "activations",
+    "applications": """
+        convnext densenet efficientnet efficientnet_v2 imagenet_utils inception_resnet_v2 inception_v3 mobilenet
+        mobilenet_v2 mobilenet_v3 nasnet resnet resnet50 resnet_v2 vgg16 vgg19 xception""",
+    "backend": "common config load_backend tensorflow_backend /backend_config",
+    "callbacks": "callbacks callbacks_v1 callback_v1 experimental tensorboard_v1 tensorboard_v2",
+    "constraints": "constraints",
+    "engine": """
+        base_layer base_layer_utils base_layer_v1 base_preprocessing_layer compile_utils data_adapter functional
+        input_layer input_spec keras_tensor network node saving sequential topology training training_arrays
+        training_generator training_utils training_v1""",
+    "initializers": "constant_initializers initializer initializers initializers_v1 initializers_v2 random_initializers",
+    "layers": """
+        activation advanced_activations attention containers convolutional convolutional_recurrent core
+        cudnn_recurrent dense_attention embeddings experimental experimental.preprocessing legacy local
+        locally_connected merge merging noise normalization normalization_v2 pooling preprocessing
+        preprocessing.image_preprocessing recurrent recurrent_v2 regularization reshaping rnn rnn_cell_wrapper_v2
+        serialization wrappers /legacy.layers""",
+    "losses": "loss losses losses_utils /losses_utils /utils.losses_utils /objectives",
+    "metrics": """
+        accuracy_metrics base_metric confusion_metrics f_score_metrics hinge_metrics iou_metrics metric metrics
+        probabilistic_metrics reduction_metrics regression_metrics /utils.metrics_utils""",
+    "mixed_precision": "experimental loss_scale_optimizer policy",
+    "models": "cloning model models",
+    "ops": "core image linalg math nn numpy operation operation_utils",
+    "optimizers": """
+        base_optimizer experimental gradient_descent legacy optimizer optimizer_experimental optimizer_v1 optimizer_v2 optimizers
+        /optimizer /optimizer_v1 /optimizer_v2
+        /optimizer_v2.gradient_descent /optimizer_v2.optimizer_v2 /optimizers.optimizer_v2.gradient_descent""",
+    "optimizers.schedules": """
+        learning_rate_schedule /optimizers.learning_rate_schedule /optimizer_v2.learning_rate_schedule""",
+    "preprocessing": "dataset_utils image_dataset text_dataset",
+    "preprocessing.image": "affine_transformations image_data_generator",
+    "random": "random seed_generator",
+    "regularizers": "regularizers",
+    "saving": """
+        hdf5_format legacy model_config object_registration save saved_model saving_api saving_lib serialization_lib
+        /utils.saving_utils""",
+    "utils": """
+        all_utils audio_dataset conv_utils data_utils dataset_utils file_utils generic_utils image_dataset image_utils
+        io_utils layer_utils model_visualization multi_gpu_utils np_utils numerical_utils sequence_utils text_dataset
+        tf_utils timeseries_dataset tracking training_utils vis_utils visualize_util""",
+}
+SAME_AS = {
+    path[1:] if path[0] == "/" else f"{target}.{path}": target
+    for target, paths in _SAME_AS.items()
+    for path in paths.split()
+}
+"""Older module path -> the path whose names it has. In the table above ``/`` begins a path from the root."""
+
+RENAMED: dict[str, dict[str, str]] = {
+    "layers": {
+        "AbstractRNNCell": "layers.Layer",
+        "AtrousConv1D": "layers.Conv1D",
+        "AtrousConv2D": "layers.Conv2D",
+        "AtrousConvolution1D": "layers.Conv1D",
+        "AtrousConvolution2D": "layers.Conv2D",
+        "BatchNormalizationV1": "layers.BatchNormalization",
+        "BatchNormalizationV2": "layers.BatchNormalization",
+        "ConvRecurrent2D": "layers.ConvLSTM2D",
+        "CuDNNGRU": "layers.GRU",
+        "CuDNNLSTM": "layers.LSTM",
+        "Deconv2D": "layers.Conv2DTranspose",
+        "Deconv3D": "layers.Conv3DTranspose",
+        "Deconvolution2D": "layers.Conv2DTranspose",
+        "Deconvolution3D": "layers.Conv3DTranspose",
+        "PreprocessingLayer": "layers.Layer",
+        "Recurrent": "layers.RNN",
+        "SyncBatchNormalization": "layers.BatchNormalization",
+        "TimeDistributedDense": "layers.Dense",
+    },
+    "engine": {"Container": "models.Functional", "Network": "models.Functional"},
+    "losses": {"Reduction": "compat.old.Reduction", "ReductionV2": "compat.old.Reduction"},
+    "utils": {
+        "HDF5Matrix": "compat.old.HDF5Matrix",
+        "multi_gpu_model": "compat.old.multi_gpu_model",
+        "plot": "utils.plot_model",
+    },
+    "optimizers": {"LearningRateSchedule": "schedules.LearningRateSchedule"},
+    "mixed_precision": {
+        "Policy": "DTypePolicy",
+        "global_policy": "config.dtype_policy",
+        "set_policy": "config.set_dtype_policy",
+        "set_global_policy": "config.set_dtype_policy",
+    },
+    "initializers": {
+        "normal": "initializers.RandomNormal",
+        "one": "initializers.Ones",
+        "uniform": "initializers.RandomUniform",
+        "zero": "initializers.Zeros",
+    },
+}
+"""Names that Nyala has under another name, by the module whose homes they are looked up with."""
+
+CALLED = {"layers.merge": "compat.old.merge"}
+"""Modules that were functions in an earlier version, and may still be called."""
+
+TREES = ("applications", "datasets", "ops", "preprocessing")
+"""Packages of Nyala whose modules have the names that Keras's have."""

@@ -1,0 +1,119 @@
+"""What only older Keras had: functions and classes that programs still name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nyala import layers
+from nyala.base import check, old
+
+
+class Reduction:
+    """Keras 2's names of what a loss does with its values; today they are plain strings."""
+
+    AUTO = SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+    NONE = "none"
+    SUM = "sum"
+
+    @classmethod
+    def all(cls) -> tuple[str, ...]:
+        return cls.SUM_OVER_BATCH_SIZE, cls.NONE, cls.SUM
+
+    @classmethod
+    def validate(cls, key: str) -> None:
+        check.one_of("Reduction", "key", key, cls.all())
+
+
+_MERGES: dict[str, Callable[..., Any]] = {
+    "sum": layers.add,
+    "mul": layers.multiply,
+    "ave": layers.average,
+    "max": layers.maximum,
+}
+
+
+def merge(
+    inputs: Sequence[Any],
+    mode: str | Callable[[Sequence[Any]], Any] = "sum",
+    concat_axis: int = -1,
+    dot_axes: int | tuple[int, int] = -1,
+    output_shape: Any = None,
+    name: str | None = None,
+) -> Any:
+    """Keras 1: several tensors made one by ``mode``: sum, mul, ave, max, concat, dot, cos or a function of the list.
+
+    concat_axis, dot_axes: for ``concat``, and for ``dot`` and ``cos`` (the normalised product).
+    output_shape: for a function, see ``Lambda``.
+    """
+    old.tell("keras.layers.merge(inputs, mode)", "keras.layers.add, concatenate, dot, ...")
+    inputs = list(inputs)
+    if callable(mode):
+        return layers.Lambda(mode, output_shape=output_shape, name=name)(inputs)
+    if mode == "concat":
+        return layers.concatenate(inputs, axis=concat_axis, name=name)
+    if mode in ("dot", "cos"):
+        return layers.dot(inputs, axes=dot_axes, normalize=mode == "cos", name=name)
+    return _MERGES[check.one_of("merge", "mode", mode, (*_MERGES, "concat", "dot", "cos"))](inputs, name=name)
+
+
+def multi_gpu_model(model: Any, gpus: Any = None, cpu_merge: bool = True, cpu_relocation: bool = False) -> Any:
+    """Keras 2.0 to 2.3: a copy of the model on each GPU. Here the model itself: it trains on one device, and says so."""
+    old.tell("multi_gpu_model(model)", "a distribution of keras.distribution; the model stays on one device")
+    return model
+
+
+class HDF5Matrix:
+    """Rows ``start`` to ``end`` of a data set in an HDF5 file, read when they are asked for.
+
+    Args: datapath: the file. dataset: its name within. normalizer: applied to what is read.
+    Shapes: (rows, ...) like the data set.
+    """
+
+    def __init__(
+        self,
+        datapath: str,
+        dataset: str,
+        start: int = 0,
+        end: int | None = None,
+        normalizer: Callable[[np.ndarray], Any] | None = None,
+    ):
+        import h5py
+
+        self.data: Any = h5py.File(datapath, "r")[dataset]
+        self.start, self.end, _ = slice(start, end).indices(len(self.data))
+        self.normalizer = normalizer
+
+    def __len__(self) -> int:
+        return max(0, self.end - self.start)
+
+    def __getitem__(self, key: Any) -> Any:
+        rows = np.arange(self.start, self.end)[key]
+        if isinstance(rows, np.ndarray):
+            # h5py takes each row once, in order.
+            unique, back = np.unique(rows, return_inverse=True)
+            found = self.data[unique][back]
+        else:
+            found = self.data[rows]
+        return found if self.normalizer is None else self.normalizer(found)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *np.shape(self[0:1])[1:])
+
+    @property
+    def dtype(self) -> Any:
+        return np.asarray(self[0:1]).dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
