@@ -6,6 +6,8 @@ from nyala.training.callbacks.container import CallbackList
 from nyala.training.callbacks.control import LambdaCallback, LearningRateScheduler, TerminateOnNaN
 from nyala.training.callbacks.logging import CSVLogger, History, ProgbarLogger
 from nyala.training.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
+from nyala.training.callbacks.remote import RemoteMonitor
+from nyala.training.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "CSVLogger",
@@ -18,5 +20,7 @@ __all__ = [
     "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "RemoteMonitor",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
