@@ -38,6 +38,9 @@ _settings: dict[str, Any] = {
     "backend": None,
     "traceback_filtering": True,
     "nan_check": True,
+    "interactive_logging": True,
+    "max_epochs": None,
+    "max_steps_per_epoch": None,
     "flash_attention": None,
 }
 _settings.update({k: v for k, v in _from_file().items() if k in _settings})
@@ -90,6 +93,77 @@ def standardize_data_format(owner: Any, data_format: str | None) -> str:
     if data_format is None:
         return image_data_format()
     return check.one_of(owner, "data_format", str(data_format).lower(), _LAYOUTS)
+
+
+def enable_interactive_logging() -> None:
+    """Progress is printed to standard output, as it is by default."""
+    _settings["interactive_logging"] = True
+
+
+def disable_interactive_logging() -> None:
+    """Progress goes to the logger ``nyala`` at level INFO, a line an epoch, and nothing to standard output."""
+    _settings["interactive_logging"] = False
+
+
+def is_interactive_logging_enabled() -> bool:
+    return _settings["interactive_logging"]
+
+
+def enable_traceback_filtering() -> None:
+    """Errors in calls, ``fit`` and the like leave Nyala's own frames out of the traceback, as they do by default."""
+    _settings["traceback_filtering"] = True
+
+
+def disable_traceback_filtering() -> None:
+    """Tracebacks show every frame."""
+    _settings["traceback_filtering"] = False
+
+
+def is_traceback_filtering_enabled() -> bool:
+    return _settings["traceback_filtering"]
+
+
+def max_epochs() -> int | None:
+    """The most epochs that any ``fit`` runs: what was set, else ``$KERAS_MAX_EPOCHS``; ``None``: no limit."""
+    return _limit("max_epochs", "KERAS_MAX_EPOCHS")
+
+
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Stop every ``fit`` after so many epochs, for quick tries of a program; ``None``: no limit."""
+    _settings["max_epochs"] = None if max_epochs is None else check.positive_int("config", "max_epochs", max_epochs)
+
+
+def max_steps_per_epoch() -> int | None:
+    """The most batches of an epoch of ``fit``, ``evaluate`` and ``predict``; else ``$KERAS_MAX_STEPS_PER_EPOCH``."""
+    return _limit("max_steps_per_epoch", "KERAS_MAX_STEPS_PER_EPOCH")
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
+    """End every epoch of ``fit``, ``evaluate`` and ``predict`` after so many batches; ``None``: no limit."""
+    n = max_steps_per_epoch
+    _settings["max_steps_per_epoch"] = None if n is None else check.positive_int("config", "max_steps_per_epoch", n)
+
+
+def _limit(name: str, variable: str) -> int | None:
+    found = _settings[name]
+    if found is None and os.environ.get(variable):
+        return check.positive_int("config", f"${variable}", int(os.environ[variable]))
+    return found
+
+
+def enable_unsafe_deserialization() -> None:
+    """Raise: there is no such switch, by design."""
+    check.fail(
+        "config",
+        "enable_unsafe_deserialization does not exist here: a file can never run code. Give what it names by "
+        "custom_objects={...} or register it by the decorator register_keras_serializable",
+        RuntimeError,
+    )
+
+
+def is_nnx_enabled() -> bool:
+    """Whether variables are those of Flax NNX; they never are."""
+    return False
 
 
 def get(name: str) -> Any:

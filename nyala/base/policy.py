@@ -152,6 +152,11 @@ def get(identifier: Any) -> DTypePolicy:
         return configurable.deserialize(dict(identifier), role="policy")
     if isinstance(identifier, (bool, int, float)):
         return check.fail("dtype", f"expected a dtype, the name of a policy or a DTypePolicy, got {identifier!r}")
+    if isinstance(identifier, str) and "_from_" in identifier:
+        from nyala.base import quantized_policy
+
+        if (found := quantized_policy.parse(identifier)) is not None:
+            return found
     return DTypePolicy(identifier)
 
 

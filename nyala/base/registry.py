@@ -22,7 +22,7 @@ _custom: dict[str, Any] = {}
 _custom_names: dict[Any, str] = {}
 
 HOMES = {
-    "policy": "nyala.base.policy",
+    "policy": "nyala.dtype_policies",
     "layer": "nyala.layers",
     "model": "nyala.models",
     "loss": "nyala.losses",

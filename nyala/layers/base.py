@@ -16,7 +16,7 @@ from nyala import backends, initializers, regularizers
 from nyala import constraints as constraints_
 from nyala._typing import Config, DType, Nest, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
-from nyala.base import check, configurable, masks, naming, old, policy, scope, tracking, tree
+from nyala.base import check, configurable, masks, naming, old, policy, scope, tracebacks, tracking, tree
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
 from nyala.graph import infer
@@ -383,7 +383,15 @@ class Layer(OldLayer, Configurable):
 
     @dtype_policy.setter
     def dtype_policy(self, value: Any) -> None:
-        self._dtype_policy = policy.get(value)
+        value = policy.get(value)
+        if value.quantization_mode is not None:
+            check.fail(
+                self,
+                f"cannot be made with the policy {value.name!r}: quantized layers are not available; "
+                f"use the policy {getattr(value, 'source_name', 'float32')!r}",
+                NotImplementedError,
+            )
+        self._dtype_policy = value
         self.compute_dtype: str = self._dtype_policy.compute_dtype
         self.variable_dtype: str = self._dtype_policy.variable_dtype
         self._cast_to = self.compute_dtype if self.compute_dtype != self.variable_dtype else None
@@ -498,6 +506,8 @@ class Layer(OldLayer, Configurable):
                 outputs = self.call(*args, **kwargs)
             except Exception as error:
                 self._explain(error, args, kwargs)
+                if not outer_stack:
+                    error.__traceback__ = tracebacks.of_user(error.__traceback__)
                 raise
             finally:
                 scope.local.autocast = outer_cast

@@ -19,7 +19,7 @@ import numpy as np
 
 from nyala import backends, losses, ops
 from nyala._typing import Nest
-from nyala.base import check, tree
+from nyala.base import check, config, tree
 from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.training import data as data_
@@ -257,10 +257,16 @@ class Runner:
 
     def work(self, fused: Callable[[], int]) -> Iterator[tuple[int, Callable[[], Any]]]:
         """The steps of an epoch: ``(number of batches, call)``. ``fused()`` says how many batches to put into one call."""
-        if self.arrays is not None:
-            yield from self._row_work(fused)
-        else:
-            yield from self._batch_work(fused)
+        work = self._batch_work if self.arrays is None else self._row_work
+        left = config.max_steps_per_epoch()
+        if left is None:
+            yield from work(fused)
+            return
+        for count, call in work(lambda: min(fused(), left)):
+            yield count, call
+            left -= count
+            if left <= 0:
+                return
 
     def _row_work(self, fused: Callable[[], int]) -> Iterator[tuple[int, Callable[[], Any]]]:
         order = self.data.order()
@@ -449,7 +455,7 @@ def _warn_of_nan(model: Any, runner: Runner, logs: dict[str, Any], epoch: int) -
     warnings.warn(
         f"{check.who(model)}: the loss became {loss} in epoch {epoch + 1}{where}. A lower learning rate, clipnorm=1.0 in the "
         "optimizer, or scaled inputs usually help; the TerminateOnNaN callback stops training",
-        stacklevel=4,
+        stacklevel=6,
     )
 
 
@@ -474,6 +480,10 @@ def fit(
 ) -> History:
     check_compiled(model, "fit")
     check.non_negative_int(model, "epochs", epochs)
+    most = config.max_epochs()
+    if most is not None and epochs > most:
+        warnings.warn(f"fit: {epochs} epochs were asked for, and config.max_epochs() is {most}", stacklevel=5)
+        epochs = most
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = data_.split(x, y, sample_weight, validation_split)
     with _home(model):
@@ -492,7 +502,7 @@ def fit(
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_history=True, add_progbar=_level(verbose) != 0)
         callbacks.set_model(model)
-        callbacks.set_params({"verbose": _level(verbose), "epochs": epochs, "steps": data.steps})
+        callbacks.set_params({"verbose": _level(verbose), "epochs": epochs, "steps": _steps(data)})
         history = next((c for c in callbacks.callbacks if isinstance(c, History)), None) or History()
         model.history = history
         model.stop_training = False
@@ -523,8 +533,16 @@ def fit(
     return history
 
 
+def _steps(data: Any) -> int | None:
+    """The batches of an epoch, as far as known."""
+    most = config.max_steps_per_epoch()
+    return data.steps if most is None or data.steps is None else min(most, data.steps)
+
+
 def _level(verbose: int | str) -> int:
-    return 1 if verbose == "auto" else int(verbose)
+    if verbose == "auto":
+        return 1 if config.is_interactive_logging_enabled() else 2
+    return int(verbose)
 
 
 def _validation_parts(given: Any) -> Any:
@@ -562,7 +580,7 @@ def evaluate(
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=_level(verbose) != 0)
         callbacks.set_model(model)
-        callbacks.set_params({"verbose": _level(verbose), "epochs": 1, "steps": data.steps})
+        callbacks.set_params({"verbose": _level(verbose), "epochs": 1, "steps": _steps(data)})
         logs = _evaluate(Runner(model, "test", data), callbacks)
     return logs if return_dict else _as_list(logs)
 
@@ -580,7 +598,7 @@ def predict(model: Any, x: Any, batch_size: int | None, verbose: int | str, step
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=_level(verbose) != 0)
         callbacks.set_model(model)
-        callbacks.set_params({"verbose": _level(verbose), "epochs": 1, "steps": data.steps})
+        callbacks.set_params({"verbose": _level(verbose), "epochs": 1, "steps": _steps(data)})
         outputs: list[Any] = []
         waiting: list[Any] = []
 

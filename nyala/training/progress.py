@@ -5,6 +5,7 @@ It costs a clock reading a step. Values are read, and so fetched from the device
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nyala.base import check
+from nyala.base import check, config
 
 _GREEN, _GREY, _BOLD, _PLAIN = "\x1b[32m", "\x1b[37m", "\x1b[1m", "\x1b[0m"
 
@@ -196,7 +197,11 @@ def _texts(metrics: list[tuple[str, float]]) -> list[str]:
 
 
 def write(text: str) -> None:
-    """Print at once, without a line's end."""
+    """Print at once, without a line's end; a line to the logger where ``config`` wants no interactive output."""
+    if not config.is_interactive_logging_enabled():
+        if text.strip():
+            logging.getLogger("nyala").info(text.strip())
+        return
     sys.stdout.write(text)
     sys.stdout.flush()
 
@@ -207,6 +212,8 @@ def _in_notebook() -> bool:
 
 def _redraws() -> bool:
     """Whether the output goes back to the line's start on a carriage return."""
+    if not config.is_interactive_logging_enabled():
+        return False
     return sys.stdout.isatty() or _in_notebook() or "PYCHARM_HOSTED" in os.environ
 
 

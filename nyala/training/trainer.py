@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from nyala import backends, metrics, ops, optimizers
 from nyala._typing import Nest, Tensor
-from nyala.base import check, old, scope, tracking, tree
+from nyala.base import check, old, scope, tracebacks, tracking, tree
 from nyala.base.variable import Variable
 from nyala.training import data as data_
 from nyala.training import loop
@@ -282,6 +282,7 @@ class Trainer(OldTrainer):
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
+    @tracebacks.filtered
     @old.loop_arguments
     def fit(
         self,
@@ -322,6 +323,7 @@ class Trainer(OldTrainer):
             sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
         )  # fmt: skip
 
+    @tracebacks.filtered
     @old.loop_arguments
     def evaluate(
         self,
@@ -339,6 +341,7 @@ class Trainer(OldTrainer):
         check.no_extra(self, kwargs)
         return loop.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict)
 
+    @tracebacks.filtered
     @old.loop_arguments
     def predict(
         self,
