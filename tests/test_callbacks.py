@@ -192,7 +192,7 @@ def test_checkpoint_leaves_the_last_whole_file(tmp_path: Path) -> None:
     ("make", "message"),
     [
         (lambda: ours.ModelCheckpoint("m"), "must end in .keras or .h5"),
-        (lambda: ours.ModelCheckpoint("m.h5", save_weights_only=True), "must end in .weights.h5"),
+        (lambda: ours.ModelCheckpoint("m.keras", save_weights_only=True), "must end in .h5"),
         (lambda: ours.ModelCheckpoint("m.keras", save_freq="batch"), "save_freq"),
         (lambda: ours.ModelCheckpoint("m.keras", save_freq=0), "save_freq"),
         (lambda: ours.ReduceLROnPlateau(factor=1.0), "factor"),

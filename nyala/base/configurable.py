@@ -145,14 +145,25 @@ def serialize(obj: Any) -> Any:
 
 
 def serialize_object(obj: Any) -> Config:
+    """The object's entry in a config; of a layer or model also how it was built, of a model how it was compiled."""
     cls = type(obj)
     ours = cls.__module__.startswith("nyala.")
-    return {
-        "module": (cls.keras_module or f"keras.{cls.role}s") if ours else None,
+    module = (cls.keras_module or f"keras.{cls.role}s") if ours else None
+    entry = {
+        "module": module,
         "class_name": cls.__name__,
         "config": obj.get_config(),
-        "registered_name": None if ours else registry.get_registered_name(cls),
+        # Keras names classes that are not exported under their module a second time.
+        "registered_name": cls.__name__ if ours and "keras.src" in str(module) else None,
     }
+    if not ours:
+        entry["registered_name"] = registry.get_registered_name(cls)
+    for key in ("build_config", "compile_config"):
+        get = getattr(obj, f"get_{key}", None)
+        value = get() if get is not None else None
+        if value is not None:
+            entry[key] = value
+    return entry
 
 
 def serialize_function(fn: Any) -> Any:
@@ -215,7 +226,19 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None, *,
     if name == "function":
         return _find(inner, config, role or "activation")
     cls = _find(name, config, role)
-    return cls.from_config(inner) if hasattr(cls, "from_config") else cls(**inner)
+    made = cls.from_config(inner) if hasattr(cls, "from_config") else cls(**inner)
+    if config.get("build_config") and hasattr(made, "build_from_config") and not getattr(made, "built", True):
+        made.build_from_config(_as_shapes(config["build_config"]))
+    return made
+
+
+def _as_shapes(x: Any) -> Any:
+    """Tuples for the lists that JSON makes of shapes."""
+    if isinstance(x, Mapping):
+        return {k: _as_shapes(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return tuple(x) if all(n is None or check.is_int(n) for n in x) else [_as_shapes(v) for v in x]
+    return x
 
 
 def _find(name: str, config: Mapping[str, Any], role: str | None) -> Any:

@@ -24,8 +24,8 @@ class InputLayer(Layer):
         name: also the key by which a dict of data finds this input.
     """
 
-    config_skip = frozenset({"input_tensor", "batch_size", "shape", "trainable", "optional", "autocast", "input_shape"})
-    config_order = ("batch_shape", "dtype", "sparse", "ragged", "name")
+    config_skip = frozenset({"input_tensor", "batch_size", "shape", "trainable", "autocast", "input_shape"})
+    config_order = ("batch_shape", "dtype", "sparse", "ragged", "name", "optional")
 
     def __init__(
         self,

@@ -101,6 +101,9 @@ class Functional(Model):
     def build(self, input_shape: Any = None) -> None:
         """Nothing to do: the layers were built when the graph was made."""
 
+    def get_build_config(self) -> dict[str, Any]:
+        return {"input_shape": None}
+
     def call(self, inputs: Nest, training: bool | None = None, mask: Any = None) -> Nest:
         flat = self._match(inputs)
         if mask is not None:

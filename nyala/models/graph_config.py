@@ -10,15 +10,6 @@ from nyala.graph.node import Node, OpCall
 from nyala.graph.symbolic import SymbolicTensor
 
 
-def layer_config(layer: Any) -> Config:
-    """A layer's entry in a model's config, with the shapes its variables were built for."""
-    entry = configurable.serialize_object(layer)
-    build = layer.get_build_config()
-    if build:
-        entry["build_config"] = build
-    return entry
-
-
 def functional_config(model: Any) -> Config:
     """Layers with the calls that belong to the model, and where its inputs and outputs are among them."""
     function = model._function
@@ -51,7 +42,7 @@ def functional_config(model: Any) -> Config:
 
     layers = []
     for op in model.operations:
-        entry = _op_config(op) if isinstance(op, OpCall) else layer_config(op)
+        entry = _op_config(op) if isinstance(op, OpCall) else configurable.serialize_object(op)
         entry["name"] = op.name
         entry["inbound_nodes"] = [
             {"args": argument(node.args), "kwargs": argument(node.kwargs)}
@@ -176,4 +167,4 @@ def _places(value: Any, tensor: Any) -> Any:
     return [_places(v, tensor) for v in value]
 
 
-__all__ = ["functional_config", "functional_from_config", "layer_config"]
+__all__ = ["functional_config", "functional_from_config"]

@@ -10,8 +10,7 @@ from nyala.base.registry import (
     get_registered_object,
     register_keras_serializable,
 )
-from nyala.saving.archive import load_model, save_model
-from nyala.saving.weights import load_weights, save_weights
+from nyala.saving.api import load_model, load_weights, model_from_json, model_from_yaml, save_model, save_weights
 
 __all__ = [
     "CustomObjectScope",
@@ -22,6 +21,8 @@ __all__ = [
     "get_registered_object",
     "load_model",
     "load_weights",
+    "model_from_json",
+    "model_from_yaml",
     "register_keras_serializable",
     "save_model",
     "save_weights",

@@ -8,94 +8,70 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import time
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nyala.base import check, configurable
-from nyala.base.registry import custom_object_scope
-from nyala.saving import weights
+from nyala.saving import config as config_
+from nyala.saving import hdf5, legacy, weights
 
 _MAX_CONFIG = 256 * 2**20
 _MAX_MEMBERS = 10_000
-_LAYOUT_OF = "3.15.1"
-"""The version of Keras whose layout this is, for programs that look."""
+_WEIGHTS = "model.weights.h5"
 
 
-def save_model(
-    model: Any, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: bool | None = None, **kwargs: Any
-) -> None:
-    """Write the model with its weights, its ``compile`` arguments and the optimizer's state.
-
-    Args:
-        filepath: ends in ``.keras``.
-        overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
-        zipped: True or None; a folder instead of an archive is not supported.
-    """
-    check.no_extra("save_model", kwargs, ("overwrite", "zipped"))
-    path = Path(filepath)
-    if path.suffix != ".keras":
-        check.fail("save_model", f"filepath must end in .keras, got {str(filepath)!r}")
-    if zipped is False:
-        check.fail("save_model", "zipped=False is not supported; a model is saved as one .keras file")
-    weights.may_write(path, overwrite)
-    config = configurable.serialize(model)
-    config["build_config"] = model.get_build_config()
-    if model.compiled:
-        config["compile_config"] = _exchange(model.get_compile_config(), {"steps_per_execution": ("auto", 1)})
+def write(model: Any, path: Path, include_optimizer: bool = True) -> None:
+    """Write the archive."""
+    config = configurable.serialize_object(model)
+    if not include_optimizer:
+        config["compile_config"] = {}
     stored = io.BytesIO()
-    weights.write(model, stored)
-    metadata = {"keras_version": _LAYOUT_OF, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
-    with weights.beside(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with hdf5.write(stored) as file:
+        weights.write(model, file, include_optimizer)
+    metadata = {"keras_version": config_.LAYOUT_OF, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(config))
-        archive.writestr("model.weights.h5", stored.getbuffer())
+        archive.writestr(_WEIGHTS, stored.getbuffer())
 
 
-def load_model(
-    filepath: str | os.PathLike[str],
-    custom_objects: Mapping[str, Any] | None = None,
-    compile: bool = True,
-    safe_mode: bool = True,
-) -> Any:
-    """The model that ``save_model`` of Nyala or Keras 3 wrote.
-
-    Args:
-        custom_objects: name -> class or function, for what the file names and Nyala does not have.
-        compile: compile it as it was compiled when saved.
-        safe_mode: True; code in a file is never run, so there is no other mode.
-
-    Raises: ValueError for a file that is no such archive or names something unknown.
-    """
-    if not safe_mode:
-        check.fail("load_model", "safe_mode=False is not supported: code in a file is never run; use custom_objects")
-    path = Path(filepath)
-    if not path.is_file():
-        check.fail("load_model", f"there is no file {path}", FileNotFoundError)
-    if not zipfile.is_zipfile(path):
-        check.fail("load_model", f"{path} is no .keras archive; other formats are not read yet")
-    with zipfile.ZipFile(path) as archive, custom_object_scope(custom_objects or {}):
-        if len(archive.infolist()) > _MAX_MEMBERS:
-            check.fail("load_model", f"{path} holds more than {_MAX_MEMBERS} members")
-        config = json.loads(_member(archive, "config.json", _MAX_CONFIG))
-        model = configurable.deserialize(config)
-        build_config = config.get("build_config")
-        if not model.built and build_config:
-            model.build_from_config(build_config)
-        if compile and config.get("compile_config"):
-            resolved = {"steps_per_execution": (1, "auto"), "jit_compile": (True, "auto")}
-            model.compile_from_config(_exchange(config["compile_config"], resolved))
-        size = path.stat().st_size
-        weights.read(model, io.BytesIO(_member(archive, "model.weights.h5", 4 * size + 2**20)))
+def read(path: Path, compile: bool = True) -> Any:
+    """The model, with weights and, compiled, with the optimizer's state."""
+    with _open(path) as archive:
+        config = config_.parse(_member(archive, "config.json", _MAX_CONFIG), str(path))
+        version = None
+        if "metadata.json" in archive.namelist():
+            version = config_.parse(_member(archive, "metadata.json", 2**20), str(path)).get("keras_version")
+    model = config_.build(config, version)
+    if compile and config.get("compile_config"):
+        model.compile_from_config(config["compile_config"])
+    with hdf5.read(stored_weights(path)) as file:
+        if legacy.is_weights(file):
+            legacy.read_weights(model, file)
+        else:
+            weights.read(model, file)
     return model
 
 
-def _exchange(config: dict[str, Any], what: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
-    """Keras's files hold what ``"auto"`` came to on the backend that saved them, not what was asked for."""
-    return {**config, **{k: new for k, (old, new) in what.items() if k in config and config[k] == old}}
+def stored_weights(path: Path) -> io.BytesIO:
+    """The weights file inside the archive."""
+    with _open(path) as archive:
+        return io.BytesIO(_member(archive, _WEIGHTS, 4 * path.stat().st_size + 2**20))
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        return check.fail("load_model", f"{path} is a damaged archive: {error}")
+    names = archive.namelist()
+    if len(names) > _MAX_MEMBERS:
+        check.fail("load_model", f"{path} holds more than {_MAX_MEMBERS} members")
+    if len(set(names)) < len(names):
+        check.fail("load_model", f"{path} is refused: a member's name stands in it twice")
+    return archive
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
@@ -107,5 +83,8 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
         check.fail(
             "load_model", f"member {name} of {archive.filename} is {info.file_size} bytes, over the limit {most}"
         )
-    with archive.open(info) as file:
-        return file.read(most)
+    try:
+        with archive.open(info) as file:
+            return file.read(most)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        return check.fail("load_model", f"member {name} of {archive.filename} cannot be read: {error}")

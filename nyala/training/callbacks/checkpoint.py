@@ -19,7 +19,7 @@ class ModelCheckpoint(MonitorCallback):
 
     Args:
         filepath: may hold ``{epoch}``, ``{batch}`` and the names of results: ``"{epoch:02d}-{val_loss:.2f}.keras"``.
-            Ends in ``.weights.h5`` with ``save_weights_only``, else in ``.keras`` or ``.h5``.
+            Ends in ``.weights.h5``, ``.h5`` or ``.hdf5`` with ``save_weights_only``, else in ``.keras``, ``.h5`` or ``.hdf5``.
         monitor, mode: see ``MonitorCallback``.
         verbose: 1 prints what is done.
         save_best_only: save only when the monitored result is the best so far.
@@ -47,7 +47,7 @@ class ModelCheckpoint(MonitorCallback):
         if save_freq != "epoch":
             check.positive_int(self, "save_freq ('epoch' or a number of batches)", save_freq)
         self.save_freq = save_freq
-        endings = (".weights.h5",) if save_weights_only else (".keras", ".h5")
+        endings = (".h5", ".hdf5") if save_weights_only else (".keras", ".h5", ".hdf5")
         if not self.filepath.endswith(endings):
             what = "the weights" if save_weights_only else "the model"
             check.fail(self, f"filepath must end in {' or '.join(endings)} to save {what}, got {self.filepath!r}")

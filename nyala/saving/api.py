@@ -1,0 +1,201 @@
+"""``save_model``, ``load_model`` and their likes: which format a file has, and that it is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nyala.base import check
+from nyala.base.registry import custom_object_scope
+from nyala.saving import archive, hdf5, legacy, weights
+from nyala.saving import config as config_
+
+_HDF5 = (".h5", ".hdf5")
+_WEIGHTS = ".weights.h5"
+
+
+def save_model(
+    model: Any, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: bool | None = None, **kwargs: Any
+) -> None:
+    """Write the model with its weights, its ``compile`` arguments and the optimizer's state.
+
+    Args:
+        filepath: ends in ``.keras``, or in ``.h5`` or ``.hdf5`` for the format of Keras 1 and 2.
+        overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
+        zipped: True or None; a folder instead of an archive is not supported.
+        include_optimizer: with ``.h5``: False leaves out how the model was compiled. save_format: ``"keras"`` or ``"h5"``
+            in place of the ending.
+    """
+    include_optimizer = kwargs.pop("include_optimizer", True)
+    save_format = kwargs.pop("save_format", None)
+    check.no_extra("save_model", kwargs, ("overwrite", "zipped", "include_optimizer", "save_format"))
+    path = Path(filepath)
+    kind = _kind(path, save_format)
+    if zipped is False:
+        check.fail("save_model", "zipped=False is not supported; a model is saved as one file")
+    may_write(path, overwrite)
+    if kind == "keras":
+        with beside(path) as file:
+            archive.write(model, file, include_optimizer)
+        return
+    if not model.built:
+        check.fail(model, "has no weights to save yet: call it on data or use build(input_shape) first")
+    with beside(path) as file, hdf5.write(file) as h5:
+        legacy.write_model(model, h5, include_optimizer)
+
+
+def _kind(path: Path, save_format: Any) -> str:
+    if save_format is not None:
+        return check.one_of("save_model", "save_format", save_format, ("keras", "h5"))
+    if path.suffix == ".keras":
+        return "keras"
+    if path.suffix in _HDF5 and not path.name.endswith(_WEIGHTS):
+        return "h5"
+    return check.fail(
+        "save_model",
+        f"filepath must end in .keras, .h5 or .hdf5, got {str(path)!r}"
+        + ("; weights alone are saved by save_weights" if path.name.endswith(_WEIGHTS) else ""),
+    )
+
+
+def load_model(
+    filepath: str | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Any:
+    """The model that Nyala or any version of Keras wrote: a ``.keras`` archive or a whole-model ``.h5`` file.
+
+    Args:
+        custom_objects: name -> class or function, for what the file names and Nyala does not have.
+        compile: compile it as it was compiled when saved.
+        safe_mode: True; code in a file is never run, so there is no other mode.
+
+    Raises: ValueError for a file that is none of these, is refused, or names something unknown.
+    """
+    if not safe_mode:
+        check.fail("load_model", "safe_mode=False is not supported: code in a file is never run; use custom_objects")
+    path = _existing("load_model", filepath)
+    with custom_object_scope(custom_objects or {}):
+        if zipfile.is_zipfile(path):
+            return archive.read(path, compile)
+        if is_hdf5(path):
+            with hdf5.read(path) as file:
+                return legacy.read_model(file, compile)
+    return check.fail("load_model", f"{path} is neither a .keras archive nor an HDF5 file")
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The model that ``to_json`` of Nyala or any version of Keras described, with new weights."""
+    with custom_object_scope(custom_objects or {}):
+        return config_.build(config_.parse(json_string, "the JSON text"))
+
+
+def model_from_yaml(yaml_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Not available: raises and says what to use."""
+    check.fail(
+        "model_from_yaml",
+        "YAML is not read, because its tags can name code (Keras dropped it for that reason); "
+        "convert the text to JSON and use model_from_json",
+        NotImplementedError,
+    )
+
+
+def save_weights(
+    model: Any, filepath: str | os.PathLike[str], overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any
+) -> None:
+    """Write the weights, and for ``.weights.h5`` the optimizer's state if the model is compiled.
+
+    Args:
+        filepath: ends in ``.weights.h5``, or in ``.h5`` or ``.hdf5`` for the layout of Keras 1 and 2.
+        overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
+        max_shard_size: None; files in several parts are not supported yet.
+    """
+    check.no_extra("save_weights", kwargs, ("overwrite", "max_shard_size"))
+    path = Path(filepath)
+    if max_shard_size is not None:
+        check.fail(
+            "save_weights", "max_shard_size is not supported yet; leave it None for one file", NotImplementedError
+        )
+    if path.suffix not in _HDF5:
+        check.fail("save_weights", f"filepath must end in .weights.h5, .h5 or .hdf5, got {str(filepath)!r}")
+    if not model.built:
+        check.fail(model, "has no weights to save yet: call it on data or use build(input_shape) first")
+    may_write(path, overwrite)
+    layout: Callable[..., None] = weights.write if path.name.endswith(_WEIGHTS) else legacy.write_weights
+    with beside(path) as file, hdf5.write(file) as h5:
+        layout(model, h5)
+
+
+def load_weights(
+    model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False, by_name: bool = False, **kwargs: Any
+) -> None:
+    """Read the weights that any version of Keras or Nyala saved, alone or in a whole-model file.
+
+    Args:
+        filepath: a ``.weights.h5`` file, a ``.keras`` archive, or a ``.h5`` or ``.hdf5`` file.
+        skip_mismatch: leave out, with a warning, what does not fit.
+        by_name: match layers by their names and leave the others alone (files of Keras 1 and 2 only).
+
+    Raises: ValueError that lists what is missing, unexpected or of another shape; then nothing was loaded.
+    """
+    check.no_extra("load_weights", kwargs, ("skip_mismatch", "by_name"))
+    path = _existing("load_weights", filepath)
+    if not model.built:
+        check.fail(model, "has no variables to load into yet: call it on data or use build(input_shape) first")
+    if zipfile.is_zipfile(path):
+        source: Any = archive.stored_weights(path)
+    elif is_hdf5(path):
+        source = path
+    else:
+        return check.fail("load_weights", f"{path} is neither an HDF5 file nor a .keras archive")
+    with hdf5.read(source) as file:
+        if legacy.is_model(file):
+            legacy.read_weights(model, hdf5.group(file, "model_weights"), by_name=by_name, skip_mismatch=skip_mismatch)
+        elif legacy.is_weights(file):
+            legacy.read_weights(model, file, by_name=by_name, skip_mismatch=skip_mismatch)
+        elif by_name:
+            check.fail("load_weights", f"by_name=True: {path} matches weights by the model's attributes, not by names")
+        else:
+            weights.read(model, file, skip_mismatch)
+    return None
+
+
+def is_hdf5(path: Path) -> bool:
+    import h5py
+
+    return bool(h5py.is_hdf5(path))
+
+
+def _existing(who: str, filepath: str | os.PathLike[str]) -> Path:
+    path = Path(filepath)
+    if not path.is_file():
+        check.fail(who, f"there is no file {path}", FileNotFoundError)
+    return path
+
+
+def may_write(path: Path, overwrite: bool) -> None:
+    """Raises FileExistsError unless ``path`` is free, may be replaced, or the user says so."""
+    if overwrite or not path.exists():
+        return
+    if sys.stdin is not None and sys.stdin.isatty():
+        answer = input(f"{path} exists. Overwrite it? [y/N] ")
+        if answer.strip().lower() in ("y", "yes"):
+            return
+    check.fail("save", f"{path} exists and overwrite is False", FileExistsError)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A file to write next to ``path``; it takes its place when the block ends well, and else is removed."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""From the JSON of a file to a model: limits, the spellings of older versions, and the closed table of what may be made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from nyala._typing import Config
+from nyala.base import check, configurable
+
+LAYOUT_OF = "3.15.1"
+"""The version of Keras whose layout this is, for programs that look."""
+
+_MAX_BYTES = 256 * 2**20
+_MAX_DEPTH = 200
+_MAX_NODES = 5_000_000
+
+
+def parse(text: str | bytes, name: str) -> Config:
+    """The object that a JSON text holds. Raises ValueError for one that is no JSON object, too large or too deep."""
+    if len(text) > _MAX_BYTES:
+        check.fail("load", f"the config in {name} has {len(text)} bytes, over the limit {_MAX_BYTES}")
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        check.fail("load", f"the config in {name} is no JSON or nested too deep: {error}")
+    if not isinstance(config, dict):
+        check.fail("load", f"the config in {name} is no JSON object but {type(config).__name__}")
+    count, level = 0, [config]
+    for _ in range(_MAX_DEPTH + 1):
+        inner: list[Any] = []
+        for x in level:
+            inner.extend(v for v in (x.values() if isinstance(x, dict) else x) if isinstance(v, (dict, list)))
+            count += len(x)
+        if count > _MAX_NODES:
+            check.fail("load", f"the config in {name} holds more than {_MAX_NODES} values")
+        if not inner:
+            return config
+        level = inner
+    return check.fail("load", f"the config in {name} is nested deeper than {_MAX_DEPTH}")
+
+
+def build(config: Config, version: str | None = None) -> Any:
+    """The model that a config describes, written by that version of Keras (``None``: not known)."""
+    from nyala.models import Model
+
+    model = configurable.deserialize(config)
+    if not isinstance(model, Model):
+        check.fail("load_model", f"the config is that of a {type(model).__name__}, not of a model")
+    return model
+
+
+def compile_arguments(training: Config, version: str | None = None) -> dict[str, Any]:
+    """The arguments of ``compile`` from the config that files keep of them."""
+    arguments = {
+        "optimizer": _made(training.get("optimizer_config"), "optimizer") or "rmsprop",
+        "loss": _made(training.get("loss"), "loss"),
+        "loss_weights": training.get("loss_weights"),
+        "metrics": _made(training.get("metrics"), "metric"),
+        "weighted_metrics": _made(training.get("weighted_metrics"), "metric"),
+    }
+    others = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
+    given = {k: training[k] for k in others if k in training}
+    if given.get("steps_per_execution") == 1:
+        del given["steps_per_execution"]
+    if given.get("jit_compile") is True:
+        del given["jit_compile"]
+    return {**arguments, **given}
+
+
+def _made(config: Any, role: str) -> Any:
+    """Objects for the configs in a nest; names stay names."""
+    if isinstance(config, list):
+        return [_made(c, role) for c in config]
+    if isinstance(config, dict):
+        if "class_name" in config:
+            return configurable.deserialize(config, role=role)
+        return {k: _made(c, role) for k, c in config.items()}
+    return config
