@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from nyala._typing import Axis, Tensor
 from nyala.backends.tensorflow.natives import dims
@@ -212,7 +213,7 @@ def _in_place(variables: Sequence[Variable]) -> bool:
 
 
 _KERNELS = frozenset({"float32", "float64"})
-_STORAGE: Any = type(tf.Variable(0.0))
+_STORAGE: Any = ResourceVariable  # what tf.Variable makes outside the scope of a strategy
 
 
 def _sgd(
