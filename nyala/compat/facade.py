@@ -35,9 +35,7 @@ class Facade(ModuleType):
             return public(self._path)
         value = _ABSENT if name.startswith("__") else find(self._path, name)
         if value is _ABSENT:
-            raise AttributeError(
-                f"module {self.__name__!r} has no attribute {name!r}.{check.nearest(name, public(self._path))}"
-            )
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}.{near(self._path, name)}")
         self.__dict__[name] = value
         return value
 
@@ -92,6 +90,12 @@ def public(path: str) -> list[str]:
     """The names that ``from ... import *`` gives."""
     found = {n for module in _homes(path) for n in _listed(module) if find(path, n) is not _ABSENT}
     return sorted(found | {n for n, to in names.RENAMED.get(_group(path), {}).items() if _get(to) is not _ABSENT})
+
+
+def near(path: str, name: str) -> str:
+    """A sentence with the names at ``path`` that are like ``name``; nothing where none is."""
+    found = check.nearest(name, public(path))
+    return found if found.startswith(" Did") else ""
 
 
 def called_as(path: str) -> Any:

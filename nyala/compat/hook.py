@@ -9,9 +9,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from nyala.base import check
 from nyala.compat import names, tensorflow
-from nyala.compat.facade import Facade, exists, facade, public
+from nyala.compat.facade import Facade, exists, facade, near
 
 
 class Finder(MetaPathFinder, Loader):
@@ -33,8 +32,8 @@ class Finder(MetaPathFinder, Loader):
         if not exists(inner):
             # Not as an answer of None: Python's own message would not know the nearest names.
             parent, _, leaf = inner.rpartition(".")
-            near = check.nearest(leaf, public(parent)) if exists(parent) else ""
-            raise ModuleNotFoundError(f"no name {leaf!r} in '{f'keras.{parent}'.rstrip('.')}' (nyala).{near}")
+            like = near(parent, leaf) if exists(parent) else ""
+            raise ModuleNotFoundError(f"no name {leaf!r} in '{f'keras.{parent}'.rstrip('.')}' (nyala).{like}")
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

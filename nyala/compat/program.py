@@ -8,7 +8,9 @@ import runpy
 import sys
 from importlib.machinery import SourceFileLoader
 from types import ModuleType, TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import numpy as np
 
 from nyala.base import config
 from nyala.compat.hook import install
@@ -59,10 +61,11 @@ def _run_file(target: str, main: ModuleType) -> None:
         main.__file__ = name
         main.__loader__ = SourceFileLoader("__main__", name)
         main.__dict__["__cached__"] = None
-    code = compile(source, name, "exec", dont_inherit=True)
-    if needs_tensorflow(source):
+    tree = ast.parse(source, name)
+    if needs_tensorflow(tree):
         _prefer_tensorflow()
-    exec(code, main.__dict__)
+    main.__dict__["__nyala_formattable__"] = formattable
+    exec(compile(_Formatting().visit(tree), name, "exec", dont_inherit=True), main.__dict__)
 
 
 def _set_path(folder: str) -> None:
@@ -84,12 +87,38 @@ def _is_ours(filename: str) -> bool:
     return filename == __file__
 
 
+# -- what a printed loss may be -------------------------------------------------------------------------------------------
+
+
+class _Formatting(ast.NodeTransformer):
+    """Makes ``f"{loss.numpy():.4f}"`` work when the loss is one number for each sample, as a loss function's value is."""
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.FormattedValue:
+        self.generic_visit(node)
+        if node.format_spec is not None and node.conversion == -1:
+            called = ast.Call(ast.Name("__nyala_formattable__", ast.Load()), [node.value], [])
+            node.value = ast.fix_missing_locations(ast.copy_location(called, node.value))
+        return node
+
+
+class _Array:
+    def __init__(self, array: np.ndarray):
+        self.array = array
+
+    def __format__(self, spec: str) -> str:
+        return np.array2string(self.array, formatter={"all": lambda x: format(x, spec)}) if spec else str(self.array)
+
+
+def formattable(x: Any) -> Any:
+    """``x``, or an array so wrapped that a format is that of its elements, where NumPy's own raises TypeError."""
+    return _Array(x) if isinstance(x, np.ndarray) and x.ndim else x
+
+
 # -- the backend of a program that chooses none ----------------------------------------------------------------------------
 
 
-def needs_tensorflow(source: bytes) -> bool:
+def needs_tensorflow(tree: ast.AST) -> bool:
     """Whether a program uses TensorFlow itself and not only ``tf.keras``: such a program was written for that backend."""
-    tree = ast.parse(source)
     bound: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 
 import numpy as np
@@ -11,7 +12,7 @@ import nyala
 from nyala import layers, losses, metrics, models, optimizers, schedules, utils
 from nyala.compat import names, old
 from nyala.compat.facade import exists, facade
-from nyala.compat.program import needs_tensorflow
+from nyala.compat.program import formattable, needs_tensorflow
 
 ROOTS = [
     "keras", "tensorflow.keras", "tf_keras", "keras_core", "tensorflow.python.keras", "tensorflow.compat.v1.keras",
@@ -212,4 +213,17 @@ def test_hdf5_matrix(tmp_path: object) -> None:
     ],
 )
 def test_which_programs_were_written_for_tensorflow(source: str, answer: bool) -> None:
-    assert needs_tensorflow(source.encode()) is answer
+    assert needs_tensorflow(ast.parse(source)) is answer
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (np.array([1.0, 2.5]), "[1.00 2.50]"),
+        (np.float32(1.5), "1.50"),
+        (np.array(2.0), "2.00"),
+        (np.ones((1, 1)), "[[1.00]]"),
+    ],
+)
+def test_arrays_in_a_format(value: object, shown: str) -> None:
+    assert f"{formattable(value):.2f}" == shown

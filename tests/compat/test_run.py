@@ -56,11 +56,12 @@ if __name__ == "__main__":
     for how in ("spawn", "fork", "forkserver"):
         with multiprocessing.get_context(how).Pool(1) as pool:
             assert pool.map(work, [1, 2]) == [(True, 1), (True, 2)], how
-    atexit.register(print, "bye")
+    import numpy
+    atexit.register(print, f"bye {numpy.ones(2):.1f} {1:>3} {'x'!r:<5}|")
     sys.exit(3)
 """)
     done = run(tmp_path, "program.py", "--flag", "1", stdin="in")
-    assert (done.returncode, done.stdout) == (3, "bye\n"), done.stderr
+    assert (done.returncode, done.stdout) == (3, "bye [1.0 1.0]   1 'x'  |\n"), done.stderr
 
 
 def test_traceback_is_the_programs(tmp_path: Path) -> None:
