@@ -30,6 +30,9 @@ backend_of_type: dict[type, Backend] = {}
 floating: set[object] = set()
 """The dtype objects of all loaded backends that are floating point."""
 
+foreign_state: tuple[type, ...] = ()
+"""The variables and modules of all loaded backends' own libraries."""
+
 
 class _Local(threading.local):
     backend: Backend | None = None
@@ -60,6 +63,8 @@ def get(name: str | Backend) -> Backend:
             for kind in backend.tensor_types:
                 backend_of_type[kind] = backend
             floating.update(backend.floating)
+            global foreign_state
+            foreign_state += backend.foreign_state
             _loaded[name] = backend
     return _loaded[name]
 
@@ -106,3 +111,15 @@ def of(x: Any) -> Backend | None:
                 backend_of_type[type(x)] = backend
                 return backend
     return found
+
+
+def adopt(x: Any) -> list[Any]:
+    """Variables for those of a backend's own library in ``x``."""
+    return next(b.adopt(x) for b in _loaded.values() if isinstance(x, b.foreign_state))
+
+
+def user_code(fn: Any) -> Any:
+    """``fn`` ready to be traced by the current backend; functions of ours are as they are."""
+    if getattr(fn, "__module__", "").startswith("nyala."):
+        return fn
+    return current().user_code(fn)

@@ -7,6 +7,11 @@ A backend is a folder with a class ``Backend(BackendBase)``:
   An op without a native runs its own body, which composes other ops.
 - ``core.py``: tensors, dtypes, variables' storage, abstract evaluation, gradients.
 - ``nn.py``: convolution, pooling and other kernels.
+- ``rnn.py``: recurrent kernels, either of two that ``ops/rnn.py`` looks for. ``_recurrence`` has the signature of
+  ``ops.rnn.recurrence``; without it the plain loop runs. ``_fused_rnn(kind, inputs, states, kernel, recurrent_kernel,
+  bias, mask, sequences, cudnn)`` runs all of "lstm", "gru" (reset after), "tanh" or "relu" (simple cells) on inputs
+  (batch, time, n) with Keras's order of gates and a mask (batch, time) or ``None``; ``cudnn=False``: without cuDNN. It
+  gives ``(outputs, states)`` as ``ops.rnn.rnn`` does, or ``None`` for what its kernel cannot do.
 - ``step.py``: ``compile``.
 
 The methods below are all that the rest of Nyala calls. ``variable`` is a ``nyala.base.variable.Variable``; its
@@ -176,6 +181,19 @@ class BackendBase:
         ``out``. ``fn`` sees one slice at a time.
         """
         raise NotImplementedError
+
+    # -- what the backend's own library brings -----------------------------------------------------------------------
+
+    foreign_state: tuple[type, ...] = ()
+    """The library's own variables and modules: as attributes of a layer they count among its weights."""
+
+    def adopt(self, x: Any) -> list[Variable]:
+        """Variables around the storage in ``x``, one of ``foreign_state``; always the same ones."""
+        raise NotImplementedError
+
+    def user_code(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """``fn``, which a user wrote, ready to be traced."""
+        return fn
 
     # -- several devices ---------------------------------------------------------------------------------------------
     # A placement says how variables lie on several devices: a strategy of TF, a distribution of jax. Its kind is the

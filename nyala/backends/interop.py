@@ -27,3 +27,17 @@ class ForeignProtocols:
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return backends.get("torch").torch_function(func, args, kwargs or {})
+
+
+class _Plain:
+    pass
+
+
+class Citizen(_Plain):
+    """Base of what owns variables. A backend whose library walks objects puts its own base class below when it is loaded."""
+
+    def _take_waiting(self) -> None:
+        """Ask the library for values that it keeps for variables which have been made only now."""
+        if "_self_unconditional_deferred_dependencies" in self.__dict__:
+            restore: Any = getattr(self, "_restore_waiting")  # noqa: B009
+            restore()

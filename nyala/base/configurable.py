@@ -15,12 +15,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from nyala._typing import Config
+from nyala.backends.interop import Citizen
 from nyala.base import check, registry
 
 _NO_VALUE = object()
 
 
-class Configurable:
+class Configurable(Citizen):
     """Base of everything that a config can describe."""
 
     role: ClassVar[str] = ""

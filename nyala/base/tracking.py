@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from nyala import backends
 from nyala.base.variable import Variable
 
 _PLAIN = (str, bytes, int, float, bool, type(None))
@@ -23,6 +24,9 @@ def _walk(value: Any, seen: set[int]) -> Iterator[Any]:
         if id(value) not in seen:
             seen.add(id(value))
             yield value
+    elif isinstance(value, backends.foreign_state):
+        for variable in backends.adopt(value):
+            yield from _walk(variable, seen)
     elif isinstance(value, (list, tuple, set, frozenset, dict)) and id(value) not in seen:
         seen.add(id(value))
         for item in value.values() if isinstance(value, dict) else value:

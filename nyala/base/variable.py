@@ -10,6 +10,7 @@ import numpy as np
 from nyala import backends
 from nyala._typing import DType, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
+from nyala.backends.base import BackendBase
 from nyala.backends.interop import ForeignProtocols
 from nyala.base import check, naming, scope
 from nyala.base.operators import Operators
@@ -69,6 +70,20 @@ class Variable(Operators, ForeignProtocols):
         self._trainable = bool(trainable)
         self.backend.create(self, value)
         Variable.made += 1
+
+    @classmethod
+    def around(
+        cls, backend: BackendBase, storage: Any, shape: tuple[int, ...], dtype: str, trainable: bool, name: str
+    ) -> Variable:
+        """A variable whose storage is one that a user made with the backend's own library."""
+        self = object.__new__(cls)
+        self.__dict__.update(
+            name=name, path=naming.join(name), backend=backend, aggregation="none", synchronization="auto",
+            regularizer=None, constraint=None, overwrite_with_gradient=False, shape=shape, dtype=dtype,
+            _initializer=None, _autocast=False, _trainable=bool(trainable), _storage=storage, _foreign=True,
+        )  # fmt: skip
+        Variable.made += 1
+        return self
 
     # -- value -------------------------------------------------------------------------------------------------------
 
@@ -138,6 +153,13 @@ class Variable(Operators, ForeignProtocols):
         """Keep the value bit for bit, but in the storage of another backend."""
         target = backends.get(backend)
         if target is not self.backend:
+            if "_foreign" in self.__dict__:
+                check.fail(
+                    self,
+                    f"`{self.path}` is a variable of {self.backend.name} itself and cannot move to {target.name!r}; "
+                    "make it with add_weight",
+                    TypeError,
+                )
             value = self.numpy()
             self.backend = target
             target.create(self, value)
@@ -159,6 +181,9 @@ class Variable(Operators, ForeignProtocols):
         if not self.shape:
             raise TypeError("len() of a variable without axes")
         return self.shape[0]
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
         return bool(self.numpy())

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 class Call:
     """What the signature of ``call`` says: found once a class."""
 
-    __slots__ = ("signature", "names", "training", "training_default", "mask_names", "has_kwargs", "positional")
+    __slots__ = ("signature", "names", "training", "training_default", "mask_names", "has_kwargs", "positional", "ours")
 
     def __init__(self, call: Callable[..., Any]):
         self.signature = inspect.signature(call)
+        self.ours = getattr(call, "__module__", "").startswith("nyala.")
         parameters = list(self.signature.parameters.values())[1:]
         self.names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -67,6 +67,7 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
             self._building = False
         self._build_args = (args, kwargs)
         self.built = True
+        self._take_waiting()
         self._after_build()
         return result
 
@@ -503,7 +504,8 @@ class Layer(OldLayer, Configurable):
             inputs, in_masks = self._take_masks(spec, args, kwargs)
             scope.local.autocast = self._cast_to
             try:
-                outputs = self.call(*args, **kwargs)
+                call = self.call if spec.ours else backend.user_code(self.call)
+                outputs = call(*args, **kwargs)
             except Exception as error:
                 self._explain(error, args, kwargs)
                 if not outer_stack:

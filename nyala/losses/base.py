@@ -157,7 +157,7 @@ class Loss(Configurable):
         y_pred = tree.map(self._cast, y_pred) if _is_nested(y_pred) else self._cast(y_pred)
         if self.casts_labels:
             y_true = tree.map(self._cast, y_true) if _is_nested(y_true) else self._cast(y_true)
-        values = self.call(y_true, y_pred)
+        values = backends.user_code(self.call)(y_true, y_pred)
         own = self.valid(y_true)
         mask = valid[0] if valid else None
         if own is not None:
@@ -209,7 +209,7 @@ class LossFunctionWrapper(Loss):
         self.__dict__.update(kwargs)
 
     def call(self, y_true: Nest, y_pred: Nest) -> Tensor:
-        return self.fn(y_true, y_pred, **{k: getattr(self, k) for k in self._fn_arguments})
+        return backends.user_code(self.fn)(y_true, y_pred, **{k: getattr(self, k) for k in self._fn_arguments})
 
     def get_config(self) -> Config:
         config = super().get_config()

@@ -239,6 +239,8 @@ def _backend_of(nest: Nest) -> Any:
 def _on_own_backend(method: Callable[..., Any]) -> Callable[..., Any]:
     """Runs ``method`` on the backend of its arguments, to which the metric moves, and without recording gradients."""
 
+    ours = getattr(method, "__module__", "").startswith("nyala.")
+
     @functools.wraps(method)
     def run(self: Metric, *args: Any, **kwargs: Any) -> Any:
         backend = _backend_of(args) or (_backend_of(kwargs.values()) if kwargs else None) or self._backend
@@ -249,7 +251,8 @@ def _on_own_backend(method: Callable[..., Any]) -> Callable[..., Any]:
         outer, local.backend = local.backend, backend
         try:
             with backend.no_grad():
-                return method(self, *args, **kwargs)
+                own = method if ours else backend.user_code(method)
+                return own(self, *args, **kwargs)
         finally:
             local.backend = outer
 

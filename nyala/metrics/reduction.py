@@ -115,7 +115,7 @@ class MeanMetricWrapper(Mean):
         own = self.valid(y_true)
         if own is not None:
             mask = own if mask is None else ops.logical_and(mask, own)
-        values = self._fn(y_true, y_pred, **{k: getattr(self, k) for k in self._fn_arguments})
+        values = backends.user_code(self._fn)(y_true, y_pred, **{k: getattr(self, k) for k in self._fn_arguments})
         self._add(values, sample_weight, mask)
 
     def valid(self, y_true: TensorLike) -> Tensor | None:

@@ -246,7 +246,7 @@ class Optimizer(Configurable):
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the slots for ``variables``, on their backend. Raises TypeError if they live on two."""
-        variables = list(variables)
+        variables = _ours(variables)
         if self.built:
             return
         found = {v.backend for v in variables}
@@ -280,6 +280,7 @@ class Optimizer(Configurable):
                     self._shared[name] = self._track(Variable(np.float32(number), trainable=False, name=name))
         self._find_undecayed()
         self.built = True
+        self._take_waiting()
 
     def _track(self, variable: Variable) -> Variable:
         self._variables.append(variable)
@@ -383,7 +384,7 @@ class Optimizer(Configurable):
         Args: loss: a callable without arguments giving a scalar; or a tensor recorded by ``tape``, a ``tf.GradientTape``.
         """
         old.tell("optimizer.minimize(loss, variables)", "nyala.value_and_grad(...) and optimizer.apply(gradients)")
-        variables = list(var_list() if callable(var_list) else var_list)
+        variables = _ours(var_list() if callable(var_list) else var_list)
         if grad_loss is not None or (tape is None and not callable(loss)):
             check.fail(self, "minimize takes a loss function without arguments, or a loss and its tape; no grad_loss")
         if tape is not None:
@@ -404,8 +405,10 @@ class Optimizer(Configurable):
         """``when``: a boolean tensor; nothing changes where it is false."""
         if variables is None:
             variables = self._trainable_variables
-        elif not self.built:
-            self.build(variables)
+        else:
+            variables = _ours(variables)
+            if not self.built:
+                self.build(variables)
         if len(grads) != len(variables):
             check.fail(self, f"{len(grads)} gradients for {len(variables)} variables")
         unknown = next((v for v in variables if v not in self._index), None)
@@ -649,6 +652,14 @@ class Optimizer(Configurable):
         if isinstance(rate, Mapping):
             config = {**config, "learning_rate": configurable.deserialize(rate, custom_objects)}
         return super().from_config(config)
+
+
+def _ours(variables: Iterable[Any]) -> list[Variable]:
+    """The variables, those of a backend's own library wrapped."""
+    return [
+        v if isinstance(v, Variable) or not isinstance(v, backends.foreign_state) else backends.adopt(v)[0]
+        for v in variables
+    ]
 
 
 def _limit(owner: Any, name: str, value: Any) -> float | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nyala import backends, ops
 from nyala import losses as losses_
 from nyala import metrics as metrics_
-from nyala import ops
 from nyala._typing import Nest, Tensor
 from nyala.base import check, masks, tree
 
@@ -141,7 +141,8 @@ class CompileLoss:
             if len(value.shape):  # reduction="none": what is trained on is the mean
                 value = ops.mean(value)
             if self.trackers:
-                self.trackers[i].update_state(value, sample_weight=ops.shape(tree.flatten(p)[0])[0])
+                whole = value / backends.current().share()
+                self.trackers[i].update_state(whole, sample_weight=ops.shape(tree.flatten(p)[0])[0])
             if self.weights[i] is not None:
                 value = value * self.weights[i]
             total = value if total is None else total + value
@@ -160,14 +161,20 @@ def _is_metric(x: Any) -> bool:
 
 
 class CompileMetrics:
-    """The metrics of ``compile``: lists, or lists and dicts of them by output; those of ``weighted`` see sample weights."""
+    """The metrics of ``compile``, to a ``train_step`` as one metric: lists, or lists and dicts of them by output; those of
+    ``weighted`` see sample weights.
+    """
 
     def __init__(self, metrics: Any, weighted: Any, output_names: list[str] | None = None):
         self.given = metrics
         self.weighted = weighted
         self.output_names = output_names
+        self.name = "compile_metrics"
         self.built = False
         self.rows: list[tuple[int, Any, bool, str]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.given or self.weighted)
 
     def build(self, y_true: Nest, y_pred: Nest) -> None:
         self.outputs = Outputs(y_pred, self.output_names)
@@ -200,6 +207,22 @@ class CompileMetrics:
     @property
     def metrics(self) -> list[Any]:
         return list({id(m): m for _, m, _, _ in self.rows}.values())
+
+    @property
+    def variables(self) -> list[Any]:
+        return [v for m in self.metrics for v in m.variables]
+
+    def reset_state(self) -> None:
+        for m in self.metrics:
+            m.reset_state()
+
+    def to_backend(self, backend: Any) -> None:
+        for m in self.metrics:
+            m.to_backend(backend)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        self.update_state(*args, **kwargs)
+        return self.result()
 
     def update_state(self, y_true: Nest, y_pred: Nest, sample_weight: Nest = None) -> None:
         if not self.built:

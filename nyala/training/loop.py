@@ -66,7 +66,10 @@ class LazyLogs(MutableMapping[str, Any]):
 
 def plain_logs(values: Mapping[str, Any]) -> dict[str, Any]:
     """Python floats (arrays for what is no scalar) in place of tensors."""
-    return {name: plain(value) for name, value in values.items()}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found.update(plain_logs(value) if isinstance(value, Mapping) else {name: plain(value)})
+    return found
 
 
 def plain(value: Any) -> Any:
@@ -86,9 +89,9 @@ def _step(model: Any, kind: str) -> Callable[[Any], Any]:
     own, lean = (model.train_step, model._train) if kind == "train" else (model.test_step, model._test)
     if not model._overrides(own.__name__):
         return lambda batch: lean(batch, want_logs=False)
-    if len(inspect.signature(own).parameters) == 2:
+    if len(inspect.signature(own).parameters) == 2:  # (state, data)
         return lambda batch: (None, _stateless_step(model, own, data_.pack_x_y_sample_weight(*batch)))
-    return lambda batch: (None, own(data_.pack_x_y_sample_weight(*batch)))
+    return lambda batch: (None, backends.user_code(own)(data_.pack_x_y_sample_weight(*batch)))
 
 
 def _stateless_step(model: Any, step: Callable[..., Any], data: Any) -> Any:
@@ -182,11 +185,21 @@ def _first_batch_specs(data: Any) -> Nest:
     backend = backends.current()
 
     def spec(a: Any) -> SymbolicTensor:
-        owner = backends.of(a)
+        owner = _owner(a)
         dtype = owner.dtype_of(a) if owner is not None else np.asarray(a).dtype
         return SymbolicTensor((None, *a.shape[1:]), dtype, backend=backend)
 
     return tree.map(lambda a: None if a is None else spec(a), x)
+
+
+def _owner(a: Any) -> Any:
+    """The backend of a tensor, ``None`` for an array or numbers. Raises TypeError for ragged and sparse tensors."""
+    owner = backends.of(a)
+    if owner is None and hasattr(a, "shape") and not hasattr(a, "__array__"):
+        check.fail(
+            "data", f"holds a {type(a).__name__}; dense tensors are needed: x.to_tensor(), tf.sparse.to_dense(x)"
+        )
+    return owner
 
 
 def make_ready(model: Any, data: Any, kind: str) -> None:
@@ -307,7 +320,7 @@ class Runner:
         def one(a: Any) -> Any:
             if a is None:
                 return None
-            owner = backends.of(a)
+            owner = _owner(a)
             if owner is self.backend:
                 return a
             array = owner.to_numpy(a) if owner is not None else np.asarray(a)

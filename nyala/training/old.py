@@ -13,6 +13,23 @@ from nyala.base import check, old, tree
 class OldTrainer:
     """Mixed into ``Trainer``."""
 
+    @property
+    def compiled_metrics(self) -> Any:
+        """Keras 2: the metrics of ``compile`` as one, with ``update_state(y, y_pred)``."""
+        old.tell("model.compiled_metrics", "for metric in model.metrics: metric.update_state(y, y_pred)")
+        return self._compile_metrics  # type: ignore[attr-defined]
+
+    def compiled_loss(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
+    ) -> Any:
+        """Keras 2: the loss of ``compile`` plus ``regularization_losses``; the metric "loss" takes it in."""
+        old.tell("model.compiled_loss", "model.compute_loss(y=y, y_pred=y_pred)")
+        total = self._compile_loss(y_true, y_pred, sample_weight)  # type: ignore[attr-defined]
+        for value in regularization_losses or ():
+            total = total + value
+        self._loss_tracker.update_state(total)  # type: ignore[attr-defined]
+        return total
+
     def fit_generator(
         self,
         generator: Any,

@@ -145,11 +145,11 @@ class Trainer(OldTrainer):
 
     @property
     def metrics(self) -> list[Any]:
-        """The metrics of the model: the loss, those of ``compile``, those in its attributes."""
+        """The metrics of the model: the loss, those of ``compile`` (as one, "compile_metrics"), those in its attributes."""
         own = super().metrics  # type: ignore[misc]
         found = [self._loss_tracker] if self._loss_tracker is not None else []
-        if self._compile_metrics is not None:
-            found += self._compile_metrics.metrics
+        if self._compile_metrics:
+            found.append(self._compile_metrics)
         if self._compile_loss is not None:
             found += self._compile_loss.metrics
         return tracking.unique([*found, *own])
@@ -171,9 +171,7 @@ class Trainer(OldTrainer):
             values["loss"] = self._loss_tracker.result()
         if self._compile_metrics is not None:
             values.update(self._compile_metrics.result())
-        known = [self._loss_tracker]
-        if self._compile_metrics is not None:
-            known += self._compile_metrics.metrics
+        known = [self._loss_tracker, self._compile_metrics]
         for metric in self.metrics:
             if not any(metric is k for k in known):
                 value = metric.result()

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.autograph.core import config as autograph
+from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status, control_status_ctx
 
 from nyala import backends
 from nyala._typing import Nest, Tensor
 from nyala.backends import dtypes
 from nyala.backends.base import BackendBase, TensorSpec
-from nyala.backends.tensorflow import distribute, step
+from nyala.backends.tensorflow import checkpoint, distribute, step
 from nyala.backends.tensorflow.natives import NATIVES, to_dtype
 from nyala.backends.tensorflow.nn import FUSED_UPDATES, NN_NATIVES
+from nyala.backends.tensorflow.rnn import RNN
 from nyala.base import config, scope, tree
 from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
@@ -38,7 +40,7 @@ class Backend(BackendBase):
     name = "tensorflow"
     loops_in_one_call = True
     tensor_types = (_EAGER, _GRAPH)
-    natives = {**NATIVES, **NN_NATIVES, **step.CONTROL}
+    natives = {**NATIVES, **NN_NATIVES, **RNN, **step.CONTROL}
     fused_updates = FUSED_UPDATES
     floating = frozenset(tf.as_dtype(d) for d in dtypes.FLOATS)
 
@@ -46,8 +48,10 @@ class Backend(BackendBase):
         # TF watches what is a tf.Variable; ours has what it asks of one (see foreign_protocol).
         tf.Variable.register(Variable)
         _Recorder().register()
+        checkpoint.install()
         # A user's tf.function converts what it calls; our code needs no conversion, which is slow and warns. No public way.
-        autograph.CONVERSION_RULES = (autograph.DoNotConvert("nyala"), *autograph.CONVERSION_RULES)
+        plain = (autograph.DoNotConvert("nyala"), autograph.DoNotConvert("importlib"))
+        autograph.CONVERSION_RULES = (*plain, *autograph.CONVERSION_RULES)
 
     # -- tensors -----------------------------------------------------------------------------------------------------
 
@@ -219,6 +223,27 @@ class Backend(BackendBase):
         self, fn: Callable[..., Nest], variables: Sequence[Variable] = (), *, jit: bool | None = None
     ) -> Callable[..., Nest]:
         return step.compile_loop(self, fn, jit)
+
+    foreign_state = (tf.Module, tf.Variable)
+
+    def adopt(self, x: Any) -> list[Variable]:
+        variables = [x] if isinstance(x, tf.Variable) else x.variables
+        return [self._adopted(v) for v in variables]
+
+    def _adopted(self, storage: Any) -> Variable:
+        found = storage.__dict__.get("_nyala")
+        if found is None:
+            name = storage.name.rsplit("/", 1)[-1].split(":")[0]
+            found = storage._nyala = Variable.around(
+                self, storage, tuple(storage.shape), storage.dtype.name, storage.trainable, name
+            )
+        return found
+
+    def user_code(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Python's control flow over tensors works in what a user wrote, as under ``tf.function``."""
+        if tf.executing_eagerly() or control_status_ctx().status is Status.DISABLED:
+            return fn
+        return tf.__internal__.autograph.tf_convert(fn, ControlStatusCtx(Status.ENABLED))
 
     # -- several devices ---------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ moving statistics) differs between replicas and is summed or averaged when it is
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,12 +18,13 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.distribute import distribute_lib  # the one way to leave a replica's context in its own thread
 from tensorflow.python.distribute.values import DistributedVariable
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from nyala._typing import Nest, Tensor
 from nyala.base import tree
 from nyala.base.variable import Variable
 
-_STORAGE: Any = type(tf.Variable(0.0))
+_STORAGE: Any = ResourceVariable  # what tf.Variable makes outside the scope of a strategy
 _AGGREGATION = {
     "mean": tf.VariableAggregation.MEAN,
     "sum": tf.VariableAggregation.SUM,
@@ -70,7 +72,11 @@ def _outside_replicas(strategy: Any) -> Iterator[None]:
 
 def write(variable: Variable, value: Tensor) -> None:
     storage = variable._storage
-    if isinstance(storage, DistributedVariable) and not tf.distribute.in_cross_replica_context():
+    if (
+        isinstance(storage, DistributedVariable)
+        and tf.distribute.has_strategy()
+        and tf.distribute.get_replica_context()
+    ):
         if _all_alike and variable.aggregation == "sum" and _replica()[0]:
             return  # the first replica counts what all of them see
         storage = storage._get()
@@ -150,7 +156,7 @@ def spread(fn: Callable[..., Nest], strategy: Any) -> Callable[..., Nest]:
     count = strategy.num_replicas_in_sync
     if strategy.extended._in_multi_worker_mode() and strategy.cluster_resolver.cluster_spec().num_tasks("worker") > 1:
         raise NotImplementedError("fit runs on one worker; run several by a loop of your own around strategy.run")
-    if count == 1:
+    if isinstance(strategy, tf.distribute.OneDeviceStrategy):
         return fn
 
     def run(batch: Nest, *rest: Any) -> Nest:
@@ -158,7 +164,7 @@ def spread(fn: Callable[..., Nest], strategy: Any) -> Callable[..., Nest]:
         n = int(next(x for x in tree.flatten(batch) if hasattr(x, "shape")).shape[0])
         alike = n < count
         bounds = [0, n] * count if alike else [round(i * n / count) for i in range(count + 1)]
-        shares = [1 / count] * count if alike else [(b - a) / n for a, b in zip(bounds, bounds[1:])]
+        shares = [1 / count] * count if alike else [(b - a) / n for a, b in itertools.pairwise(bounds)]
 
         def replica() -> Nest:
             number = _replica()[0] * (not alike)
