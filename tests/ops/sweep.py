@@ -1,23 +1,26 @@
-"""The contract that every op keeps on every backend: value, result dtype, gradient, abstract shape.
+"""The contract that every op keeps on every backend: value, gradient, result dtype, abstract shape.
 
 A test module lists its cases and hands each to ``check``::
 
     CASES = [case("relu", X), case("softmax", X, axis=0), case("argmax", X, _grad=False)]
 
-    @pytest.mark.parametrize(("row", "aspect"), rows(CASES))
-    def test_op(row, aspect, backend, deviation):
-        check(row, aspect, deviation)
+    @pytest.mark.parametrize("row", rows(CASES))
+    def test_op(row, backend, deviation):
+        check(row, deviation)
 
 NumPy arrays among the arguments (also inside lists and dicts) are the tensors. The oracle is ``keras.ops`` on JAX or,
 where a case has ``_ref``, that function on NumPy arrays. A known deviation is the row ``ops/<op>`` or
 ``ops/<op>/<aspect>`` of ``xfails.py``.
+
+What JAX runs, here and in the oracle, is compiled as one: it would else compile every operation by itself, which takes
+most of the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -25,10 +28,13 @@ import pytest
 
 from nyala import backends
 from nyala.backends import dtypes
+from nyala.backends.base import TensorSpec
 from nyala.base import tree
 from nyala.graph.symbolic import SymbolicTensor
+from tests.xfails import XFAILS
 
-ASPECTS = ("value", "dtype", "gradient", "abstract")
+HALF = ("float16", "bfloat16")
+COMPILED = frozenset({"jax"})
 
 
 @dataclass(eq=False)
@@ -38,8 +44,9 @@ class Case:
     kwargs: dict[str, Any] = field(default_factory=dict)
     ref: Callable[..., Any] | None = None
     """Takes the arguments as NumPy arrays, float64 ones for the gradient."""
-    dtypes: tuple[str, ...] = ("float16", "bfloat16")
-    """To these, too, the tensors of the first one's kind are cast when result dtypes are compared with Keras's."""
+    dtypes: tuple[str, ...] | None = None
+    """To these, too, the tensors of the first one's kind are cast when result dtypes are compared with Keras's; ``None``:
+    to the half floats in the first case of the op."""
     grad: bool = True
     batch: bool = False
     """The first axis may be unknown and is the first axis of the result too."""
@@ -72,111 +79,153 @@ class Case:
         args, kwargs = self.map(lambda x: x.astype(dtypes.numpy_dtype(dtype)) if x.dtype.kind == kind else x)
         return Case(self.op, args, kwargs, self.ref)
 
+    @property
+    def differentiable(self) -> bool:
+        return self.grad and bool(self.floats)
+
+    def with_tensors(self, values: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with the tensors replaced, in order."""
+        left = iter(values)
+        return self.map(lambda _: next(left))
+
+    def run(self, fn: Callable[..., Any], tensors: Sequence[Any], grad: Callable[..., Any]) -> tuple[list[Any], Any]:
+        """What ``fn`` makes of ``tensors``, and by ``grad(loss, floats)`` the gradients of a number made of that."""
+        out = tree.flatten(_apply(self, fn, tensors))
+        places = [i for i, x in enumerate(self.tensors) if x.dtype.kind == "f"]
+
+        def loss(*floats: Any) -> Any:
+            values = list(tensors)
+            for i, x in zip(places, floats):
+                values[i] = x
+            rng = np.random.default_rng(7)
+            out = [x for x in tree.flatten(_apply(self, fn, values)) if hasattr(x, "shape") and "float" in str(x.dtype)]
+            return [(x, rng.normal(size=tuple(x.shape)).astype("float32")) for x in out]
+
+        return out, grad(loss, [tensors[i] for i in places]) if self.differentiable else []
+
     # -- the oracle, computed once for all backends ------------------------------------------------------------------
 
     @cached_property
-    def expected(self) -> list[np.ndarray]:
-        return [np.asarray(x) for x in tree.flatten((self.ref or _keras(self.op))(*self.args, **self.kwargs))]
+    def expected(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Values and gradients."""
+        if self.ref:
+            out, gradients = self.run(self.ref, self.tensors, _finite_differences)
+        else:
+            import jax
+
+            def run(*tensors: Any) -> Any:
+                return self.run(_keras(self.op), tensors, _keras_gradients)
+
+            out, gradients = jax.jit(run)(*self.tensors)
+        return [np.asarray(x) for x in out], [np.asarray(x) for x in gradients]
 
     @cached_property
     def expected_dtypes(self) -> dict[str, list[str]]:
         own = self.tensors[0].dtype.name if self.tensors else "float32"
-        return {own: _keras_dtypes(self), **{d: _keras_dtypes(self.cast(d)) for d in self.dtypes if self.tensors}}
-
-    @cached_property
-    def weights(self) -> list[np.ndarray]:
-        """What turns the float results into one number whose gradient is taken."""
-        rng = np.random.default_rng(7)
-        return [rng.normal(size=x.shape).astype("float32") for x in self.expected if _is_float(x)]
-
-    @cached_property
-    def expected_gradients(self) -> list[np.ndarray]:
-        return _finite_differences(self) if self.ref else _keras_gradients(self)
-
-    def with_floats(self, values: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments with the float tensors replaced, in order."""
-        values = iter(values)  # type: ignore[assignment]
-        return self.map(lambda x: next(values) if x.dtype.kind == "f" else x)  # type: ignore[call-overload]
+        more = self.dtypes if self.tensors else ()
+        return {own: _keras_dtypes(self), **{d: _keras_dtypes(self.cast(d)) for d in more or ()}}
 
 
-def case(op: str, *args: Any, _ref: Callable[..., Any] | None = None, _dtypes: Sequence[str] = ("float16", "bfloat16"),
+def case(op: str, *args: Any, _ref: Callable[..., Any] | None = None, _dtypes: Sequence[str] | None = None,
          _grad: bool = True, _batch: bool = False, _tol: float = 1e-5, **kwargs: Any) -> Case:  # fmt: skip
-    return Case(op, args, kwargs, _ref, tuple(_dtypes), _grad, _batch, _tol)
+    dtypes = None if _dtypes is None else tuple(_dtypes)
+    return Case(op, args, kwargs, _ref, dtypes, _grad, _batch, _tol)
 
 
 def rows(cases: Sequence[Case]) -> list[Any]:
-    """``(case, aspect)`` for every aspect that a case has."""
-    found = []
+    seen = set()
     for c in cases:
-        has = {"gradient": c.grad and bool(c.floats), "abstract": bool(c.tensors), "dtype": c.ref is None}
-        found += [pytest.param(c, a, id=f"{c.label}-{a}") for a in ASPECTS if has.get(a, True)]
-    return found
+        if c.dtypes is None:
+            c.dtypes = () if c.op in seen else HALF
+        seen.add(c.op)
+    return [pytest.param(c, id=c.label) for c in cases]
 
 
-def check(row: Case, aspect: str, deviation: Callable[[str], None] | None = None) -> None:
-    """Hold ``row`` to ``aspect`` on the current backend."""
-    if deviation is not None:
-        deviation(f"ops/{row.op}")
+def check(row: Case, deviation: Callable[[str], None]) -> None:
+    """Hold ``row`` to its aspects on the current backend, those with a known deviation last."""
+    deviation(f"ops/{row.op}")
+    aspects = {"value": lambda: _value(row, out), "abstract": lambda: _abstract(row, out)}
+    if not row.tensors:
+        del aspects["abstract"]
+    if row.ref is None:
+        aspects["dtype"] = lambda: _dtype(row)
+    if row.differentiable:
+        aspects["gradient"] = lambda: _gradient(row, gradients)
+    out, gradients = _run(row)
+    for aspect in sorted(aspects, key=lambda a: f"ops/{row.op}/{a}" in XFAILS):
         deviation(f"ops/{row.op}/{aspect}")
-    {"value": _value, "dtype": _dtype, "gradient": _gradient, "abstract": _abstract}[aspect](row)
+        aspects[aspect]()
 
 
-def _value(row: Case) -> None:
+def _run(row: Case) -> tuple[list[Any], list[Any]]:
     backend = backends.current()
-    out = tree.flatten(_nyala(row.op)(*row.args, **row.kwargs))
-    assert len(out) == len(row.expected)
-    for got, want in zip(out, row.expected):
+
+    def grad(loss: Callable[..., Any], floats: list[Any]) -> list[Any]:
+        from nyala import ops
+
+        return backend.grad(lambda *x: sum(ops.sum(ops.multiply(y, w)) for y, w in loss(*x)), floats)[1]
+
+    def run(*tensors: Any) -> Any:
+        return row.run(_nyala(row.op), tensors, grad)
+
+    return (backend.compile(run) if backend.name in COMPILED else run)(*map(backend.convert, row.tensors))
+
+
+def _value(row: Case, out: list[Any]) -> None:
+    backend = backends.current()
+    expected, _ = row.expected
+    assert len(out) == len(expected)
+    for got, want in zip(out, expected):
         got = backend.to_numpy(got) if backend.is_tensor(got) else np.asarray(got)
         assert got.shape == want.shape
-        np.testing.assert_allclose(_plain(got), _plain(want), rtol=row.tol, atol=row.tol)
+        np.testing.assert_allclose(_plain(got), _plain(want), rtol=row.tol, atol=row.tol, err_msg="value")
+
+
+def _gradient(row: Case, gradients: list[Any]) -> None:
+    _, expected = row.expected
+    for got, want in zip(gradients, expected):
+        got = backends.current().to_numpy(got)
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want, rtol=20 * row.tol, atol=20 * row.tol, err_msg="gradient")
 
 
 def _dtype(row: Case) -> None:
+    """Of NumPy arrays."""
     backend = backends.current()
     for dtype, want in row.expected_dtypes.items():
         variant = row.cast(dtype) if row.tensors else row
-        out = _nyala(row.op)(*variant.args, **variant.kwargs)
-        got = [backend.dtype_of(x) for x in tree.flatten(out) if backend.is_tensor(x)]
+        fn = partial(_apply, variant, _nyala(row.op))
+        if backend.name in COMPILED:
+            specs = [TensorSpec(x.shape, x.dtype.name) for x in variant.tensors]
+            got = [
+                x.dtype for x in tree.flatten(backend.abstract(lambda *x: fn(x), tuple(specs))) if hasattr(x, "dtype")
+            ]
+        else:
+            got = [backend.dtype_of(x) for x in tree.flatten(fn(variant.tensors)) if backend.is_tensor(x)]
         assert got == want, f"from {dtype}"
 
 
-def _gradient(row: Case) -> None:
+def _abstract(row: Case, out: list[Any]) -> None:
     backend = backends.current()
-    args, kwargs = row.map(backend.convert)
-    floats = [x for x in tree.flatten((args, kwargs)) if backend.is_tensor(x) and dtypes.is_float(backend.dtype_of(x))]
-    weights = [backend.convert(w) for w in row.weights]
-
-    def loss(*inputs: Any) -> Any:
-        from nyala import ops
-
-        args, kwargs = row.with_floats(inputs)
-        out = tree.flatten(_nyala(row.op)(*args, **kwargs))
-        out = [x for x in out if backend.is_tensor(x) and dtypes.is_float(backend.dtype_of(x))]
-        return sum((ops.sum(x * w) for x, w in zip(out[1:], weights[1:])), ops.sum(out[0] * weights[0]))
-
-    _, gradients = backend.grad(loss, floats)
-    for got, want in zip(gradients, row.expected_gradients):
-        got = backend.to_numpy(got)
-        assert got.shape == want.shape
-        np.testing.assert_allclose(got, want, rtol=20 * row.tol, atol=20 * row.tol)
-
-
-def _abstract(row: Case) -> None:
-    backend = backends.current()
-    out = tree.flatten(_nyala(row.op)(*row.args, **row.kwargs))
     want = [(backend.shape_of(x), backend.dtype_of(x)) for x in out if backend.is_tensor(x)]
 
     def symbolic(x: np.ndarray, batch: int | None = None) -> SymbolicTensor:
         unknown = batch is not None and x.ndim and x.shape[0] == batch
         return SymbolicTensor((None, *x.shape[1:]) if unknown else x.shape, x.dtype.name)
 
-    args, kwargs = row.map(symbolic)
-    got = [x for x in tree.flatten(_nyala(row.op)(*args, **kwargs)) if isinstance(x, SymbolicTensor)]
-    assert [(x.shape, x.dtype) for x in got] == want
+    def found(tensors: list[SymbolicTensor]) -> list[Any]:
+        out = tree.flatten(_apply(row, _nyala(row.op), tensors))
+        return [(x.shape, x.dtype) for x in out if isinstance(x, SymbolicTensor)]
+
+    assert found([symbolic(x) for x in row.tensors]) == want
     if row.batch:
-        args, kwargs = row.map(lambda x: symbolic(x, row.tensors[0].shape[0]))
-        got = [x for x in tree.flatten(_nyala(row.op)(*args, **kwargs)) if isinstance(x, SymbolicTensor)]
-        assert [(x.shape, x.dtype) for x in got] == [((None, *shape[1:]), dtype) for shape, dtype in want]
+        unknown = [symbolic(x, row.tensors[0].shape[0]) for x in row.tensors]
+        assert found(unknown) == [((None, *shape[1:]), dtype) for shape, dtype in want]
+
+
+def _apply(row: Case, fn: Callable[..., Any], tensors: Sequence[Any]) -> Any:
+    args, kwargs = row.with_tensors(tensors)
+    return fn(*args, **kwargs)
 
 
 def _nyala(name: str) -> Callable[..., Any]:
@@ -209,34 +258,21 @@ def _keras_dtypes(row: Case) -> list[str]:
     import jax
     import keras
 
-    def run(*tensors: Any) -> Any:
-        values = iter(tensors)
-        args, kwargs = row.map(lambda _: next(values))
-        return _keras(row.op)(*args, **kwargs)
-
-    out = tree.flatten(jax.eval_shape(run, *row.tensors))
+    out = tree.flatten(jax.eval_shape(lambda *x: _apply(row, _keras(row.op), x), *row.tensors))
     return [keras.backend.standardize_dtype(x.dtype) for x in out if hasattr(x, "dtype")]
 
 
-def _keras_gradients(row: Case) -> list[np.ndarray]:
+def _keras_gradients(loss: Callable[..., Any], floats: list[Any]) -> Any:
     import jax
 
-    def loss(*inputs: Any) -> Any:
-        args, kwargs = row.with_floats(inputs)
-        out = [x for x in tree.flatten(_keras(row.op)(*args, **kwargs)) if x.dtype.kind == "f"]
-        return sum((x * w).sum() for x, w in zip(out, row.weights))
-
-    # Compiled as one: JAX would else compile each operation of the gradient by itself.
-    return [np.asarray(g) for g in jax.jit(jax.grad(loss, argnums=tuple(range(len(row.floats)))))(*row.floats)]
+    return jax.grad(lambda *x: sum((y * w).sum() for y, w in loss(*x)), argnums=tuple(range(len(floats))))(*floats)
 
 
-def _finite_differences(row: Case, step: float = 1e-5) -> list[np.ndarray]:
-    floats = [x.astype("float64") for x in row.floats]
+def _finite_differences(loss: Callable[..., Any], floats: list[np.ndarray], step: float = 1e-5) -> list[np.ndarray]:
+    floats = [x.astype("float64") for x in floats]
 
-    def loss() -> float:
-        args, kwargs = row.with_floats(floats)
-        out = [np.asarray(x) for x in tree.flatten(row.ref(*args, **kwargs))]  # type: ignore[misc]
-        return sum(float((x * w).sum()) for x, w in zip([x for x in out if _is_float(x)], row.weights))
+    def value() -> float:
+        return sum(float((y * w).sum()) for y, w in loss(*floats))
 
     gradients = []
     for x in floats:
@@ -244,9 +280,9 @@ def _finite_differences(row: Case, step: float = 1e-5) -> list[np.ndarray]:
         for i in np.ndindex(x.shape):
             middle = x[i]
             x[i] = middle + step
-            above = loss()
+            above = value()
             x[i] = middle - step
-            gradient[i] = (above - loss()) / (2 * step)
+            gradient[i] = (above - value()) / (2 * step)
             x[i] = middle
         gradients.append(gradient)
     return gradients

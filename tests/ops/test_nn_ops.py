@@ -128,7 +128,12 @@ ATTENTION = [
     case("dot_product_attention", _q(), _q(), _q(), bias=normal(2, 4, 3, 3)),
     case("dot_product_attention", _q(), _q(), _q(), mask=np.tril(np.ones((2, 1, 3, 3), bool)), _dtypes=()),
     case(
-        "dot_product_attention", _q(), _q(), _q(), mask=np.tril(np.ones((1, 1, 3, 3), bool), -1), _ref=_attention,
+        "dot_product_attention",
+        _q(),
+        _q(),
+        _q(),
+        mask=np.tril(np.ones((1, 1, 3, 3), bool), -1),
+        _ref=_attention,
         is_causal=True,
     ),
 ]
