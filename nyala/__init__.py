@@ -12,14 +12,18 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nyala import activations as activations
+    from nyala import backend as backend
     from nyala import callbacks as callbacks
     from nyala import config as config
     from nyala import constraints as constraints
     from nyala import datasets as datasets
+    from nyala import dtype_policies as dtype_policies
     from nyala import initializers as initializers
     from nyala import layers as layers
+    from nyala import legacy as legacy
     from nyala import losses as losses
     from nyala import metrics as metrics
+    from nyala import mixed_precision as mixed_precision
     from nyala import models as models
     from nyala import ops as ops
     from nyala import optimizers as optimizers
@@ -27,12 +31,21 @@ if TYPE_CHECKING:
     from nyala import random as random
     from nyala import regularizers as regularizers
     from nyala import schedules as schedules
+    from nyala import tree as tree
     from nyala import utils as utils
     from nyala.backends import backend_scope as backend_scope
+    from nyala.backends import device as device
+    from nyala.base.naming import scope as name_scope  # noqa: F401
     from nyala.base.policy import DTypePolicy as DTypePolicy
     from nyala.base.policy import FloatDTypePolicy as FloatDTypePolicy
+    from nyala.base.remat import RematScope as RematScope
+    from nyala.base.remat import remat as remat
+    from nyala.base.scope import StatelessScope as StatelessScope
     from nyala.base.scope import StateScope as StateScope
+    from nyala.base.scope import SymbolicScope as SymbolicScope
     from nyala.base.variable import Variable as Variable
+    from nyala.graph.operation import Function as Function
+    from nyala.graph.operation import Operation as Operation
     from nyala.graph.symbolic import SymbolicTensor as KerasTensor  # noqa: F401
     from nyala.initializers import Initializer as Initializer
     from nyala.layers.base import InputSpec as InputSpec
@@ -49,13 +62,15 @@ if TYPE_CHECKING:
     from nyala.transforms import value_and_grad as value_and_grad
 
 _MODULES = frozenset({
-    "activations", "callbacks", "config", "constraints", "datasets", "initializers", "layers", "losses", "metrics",
-    "models", "ops", "optimizers", "preprocessing", "random", "regularizers", "saving", "schedules", "utils",
+    "activations", "backend", "callbacks", "config", "constraints", "datasets", "dtype_policies", "initializers",
+    "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers", "preprocessing",
+    "random", "regularizers", "saving", "schedules", "tree", "utils",
 })  # fmt: skip
 
 _HOMES = {
     "DTypePolicy": "base.policy",
     "FloatDTypePolicy": "base.policy",
+    "Function": "graph.operation",
     "Functional": "models",
     "Initializer": "initializers",
     "Input": "layers.input",
@@ -65,16 +80,28 @@ _HOMES = {
     "Loss": "losses",
     "Metric": "metrics",
     "Model": "models",
+    "Operation": "graph.operation",
     "Optimizer": "optimizers",
     "Regularizer": "regularizers",
+    "RematScope": "base.remat",
     "Sequential": "models",
     "StateScope": "base.scope",
+    "StatelessScope": "base.scope",
+    "SymbolicScope": "base.scope",
     "Variable": "base.variable",
     "backend_scope": "backends",
+    "device": "backends",
     "function": "transforms",
+    "name_scope": "base.naming",
+    "remat": "base.remat",
     "value_and_grad": "transforms",
 }
-_RENAMED = {"KerasTensor": "SymbolicTensor"}
+_RENAMED = {"KerasTensor": "SymbolicTensor", "name_scope": "scope"}
+
+
+def version() -> str:
+    """Nyala's version."""
+    return __version__
 
 
 def __getattr__(name: str) -> Any:
@@ -88,7 +115,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*_MODULES, *_HOMES, "__version__"})
+    return sorted({*_MODULES, *_HOMES, "__version__", "version"})
 
 
-__all__ = [*_MODULES, *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*_MODULES, *_HOMES, "version"]  # pyright: ignore[reportUnsupportedDunderAll]

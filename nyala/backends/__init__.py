@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nyala.base import check, config
@@ -102,6 +103,11 @@ def backend_scope(name: str | Backend) -> Iterator[Backend]:
         local.backend = outer
 
 
+def device(device_name: str) -> AbstractContextManager[Any]:
+    """What is made inside lies on that device of the current backend: ``"cpu:0"``, ``"gpu:1"``."""
+    return current().on_device(device_name)
+
+
 def of(x: Any) -> Backend | None:
     """The backend that the tensor ``x`` belongs to; ``None`` if it is no tensor of a loaded backend."""
     found = backend_of_type.get(type(x))
@@ -116,6 +122,14 @@ def of(x: Any) -> Backend | None:
 def adopt(x: Any) -> list[Any]:
     """Variables for those of a backend's own library in ``x``."""
     return next(b.adopt(x) for b in _loaded.values() if isinstance(x, b.foreign_state))
+
+
+def owner_of(x: Any) -> Any:
+    """The backend whose library made the variable or module ``x``; ``None`` if none did."""
+    for name in NAMES:
+        if name in sys.modules and isinstance(x, get(name).foreign_state):
+            return get(name)
+    return None
 
 
 def user_code(fn: Any) -> Any:

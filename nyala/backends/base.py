@@ -20,6 +20,7 @@ The methods below are all that the rest of Nyala calls. ``variable`` is a ``nyal
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -154,6 +155,23 @@ class BackendBase:
     def no_grad(self) -> AbstractContextManager[Any]:
         """What runs inside records no gradients (torch); elsewhere nothing."""
         return nullcontext()
+
+    def remat(self, fn: Callable[..., Nest], args: tuple[Any, ...]) -> Nest:
+        """``fn(*args)`` (nests of tensors) without keeping its inner values: the gradient computes them again.
+
+        State that ``fn`` writes is written once.
+        """
+        raise NotImplementedError
+
+    def on_device(self, name: str) -> AbstractContextManager[Any]:
+        """What is made inside lies on that one of ``devices()``."""
+        raise NotImplementedError
+
+    def show(self, message: str, x: Tensor, summarize: int = 3) -> None:
+        """Print ``x`` when it is computed, inside a compiled step too; ``summarize``: entries at each end of an axis."""
+        array = self.to_numpy(x)
+        edge = array.size if summarize < 0 else summarize
+        sys.stdout.write(f"{message} {np.array2string(array, edgeitems=edge, threshold=max(2 * edge, 1))}\n")
 
     def compile(
         self,

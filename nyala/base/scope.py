@@ -65,6 +65,54 @@ class StateScope:
         return {v: self.values[v] for v in self.written}
 
 
+class StatelessScope(StateScope):
+    """Within it variables have the values of a mapping, and assignments are kept in it instead of in the variables.
+
+    Args:
+        state_mapping: pairs of a variable and its value. collect_losses: gather what ``add_loss`` gets as ``losses``.
+        initialize_variables: True: a variable made inside has its value at once.
+    """
+
+    __slots__ = ("collect_losses", "losses")
+
+    def __init__(self, state_mapping: Any = None, collect_losses: bool = False, initialize_variables: bool = True):
+        if not initialize_variables:
+            raise ValueError("StatelessScope: initialize_variables must be True: variables have their value at once")
+        super().__init__({v: v.backend.convert(value, v.dtype) for v, value in state_mapping or ()})
+        self.collect_losses = collect_losses
+        self.losses: list[Any] = []
+
+    def add_loss(self, loss: Any) -> None:
+        self.losses.append(loss)
+
+    def add_update(self, update: tuple[Variable, Any]) -> None:
+        """A pair: the variable has the value from now on."""
+        variable, value = update
+        self.write(variable, variable.backend.convert(value, variable.dtype))
+
+    def get_current_value(self, variable: Variable) -> Any:
+        """The value given at entry or assigned since; ``None`` if there is none."""
+        return self.values.get(variable)
+
+
+class SymbolicScope(StateScope):
+    """Code inside is run for shapes only: what it assigns is dropped."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+def collect_loss(loss: Any) -> None:
+    """Hand a loss to the scopes around that collect them."""
+    scope = local.scope
+    while scope is not None:
+        if isinstance(scope, StatelessScope) and scope.collect_losses:
+            scope.add_loss(loss)
+        scope = scope.parent
+
+
 class _PythonState:
     """A version of the Python state that a trace reads (``trainable``, dtype policies, ...): part of every compile key."""
 

@@ -16,7 +16,7 @@ from nyala import backends, initializers, regularizers
 from nyala import constraints as constraints_
 from nyala._typing import Config, DType, Nest, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
-from nyala.base import check, configurable, masks, naming, old, policy, scope, tracebacks, tracking, tree
+from nyala.base import check, configurable, masks, naming, old, policy, remat, scope, tracebacks, tracking, tree
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
 from nyala.graph import infer
@@ -169,6 +169,7 @@ class Layer(OldLayer, Configurable):
         self.dtype_policy = policy.get(dtype)
         self.autocast = autocast
         self._trainable = bool(trainable)
+        self._remat = remat.current()
         self._input_shape_arg = batch_shape_from(self, shape_args)
         self._initial_weights = initial
         self._initialised = True
@@ -449,6 +450,7 @@ class Layer(OldLayer, Configurable):
                     self,
                     f"add_loss takes scalars, got a tensor of shape {tuple(shape)}; reduce it first, e.g. ops.sum(x)",
                 )
+            scope.collect_loss(item)
             for layer in tracking.unique([*_context.stack, self]):
                 if layer._loss_call != call:
                     layer._losses, layer._loss_call = [], call
@@ -505,6 +507,8 @@ class Layer(OldLayer, Configurable):
             scope.local.autocast = self._cast_to
             try:
                 call = self.call if spec.ours else backend.user_code(self.call)
+                if self._remat is not None and self._remat.covers(self, call, args, kwargs):
+                    call = remat.remat(call)
                 outputs = call(*args, **kwargs)
             except Exception as error:
                 self._explain(error, args, kwargs)
@@ -530,7 +534,7 @@ class Layer(OldLayer, Configurable):
         """
         spec = call_of(type(self))
         plain = type(self).__module__.startswith("nyala.layers") and type(self).compute_mask is Layer.compute_mask
-        if not plain or self.activity_regularizer is not None or self._layers or not spec.names:
+        if not plain or self._remat is not None or self.activity_regularizer is not None or self._layers or not spec.names:
             return self
         call, takes_training, tensor_types, local = self.call, spec.training, backends.backend_of_type, scope.local
         seen: Any = None

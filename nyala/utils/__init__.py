@@ -10,31 +10,57 @@ from nyala.base.registry import (
 )
 from nyala.base.seeds import set_random_seed
 from nyala.models.model import clone_model
+from nyala.saving import deserialize_keras_object, serialize_keras_object
 from nyala.training.data import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
 from nyala.training.progress import Progbar
+from nyala.utils import legacy
 from nyala.utils.arrays import normalize, to_categorical
+from nyala.utils.config import Config
 from nyala.utils.files import get_file
+from nyala.utils.plots import model_to_dot, plot_model
 from nyala.utils.sequences import pad_sequences
+from nyala.utils.session import (
+    clear_session,
+    disable_interactive_logging,
+    enable_interactive_logging,
+    get_source_inputs,
+    is_interactive_logging_enabled,
+    is_keras_tensor,
+    standardize_dtype,
+)
 
 Sequence = PyDataset
 """The name of ``PyDataset`` in Keras 2."""
 
 __all__ = [
+    "Config",
     "CustomObjectScope",
     "Progbar",
     "PyDataset",
     "Sequence",
+    "clear_session",
     "clone_model",
     "custom_object_scope",
+    "deserialize_keras_object",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
     "get_custom_objects",
     "get_file",
     "get_registered_name",
     "get_registered_object",
+    "get_source_inputs",
+    "is_interactive_logging_enabled",
+    "is_keras_tensor",
+    "legacy",
+    "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
+    "plot_model",
     "register_keras_serializable",
+    "serialize_keras_object",
     "set_random_seed",
+    "standardize_dtype",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]

@@ -246,6 +246,30 @@ class Core(BackendBase):
         loss, _, gradients = run.differentiate([], list(inputs))
         return loss, list(gradients)
 
+    def remat(self, fn: Callable[..., Nest], args: tuple[Any, ...]) -> Nest:
+        tensors, static = split(args)
+        outline: Any = None
+        written: list[Variable] = []
+
+        def pure(values: list[Any]) -> tuple[list[Any], list[Any]]:
+            nonlocal outline
+            with StateScope() as inner:
+                found, outline = split(fn(*join(values, static)))
+            written[:] = inner.written
+            return found, list(inner.writes().values())
+
+        found, values = jax.checkpoint(pure)(tensors)
+        _assign(written, values)
+        return join(found, outline)
+
+    def on_device(self, name: str) -> AbstractContextManager[Any]:
+        kind, _, index = name.partition(":")
+        return jax.default_device(jax.devices(kind)[int(index or 0)])
+
+    def show(self, message: str, x: Tensor, summarize: int = 3) -> None:
+        plain = super().show
+        jax.debug.callback(lambda value: plain(message, value, summarize), x)
+
     # -- random numbers ----------------------------------------------------------------------------------------------
 
     def profiler(self, log_dir: str) -> AbstractContextManager[Any]:

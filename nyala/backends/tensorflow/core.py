@@ -254,6 +254,15 @@ class Backend(BackendBase):
     share = staticmethod(distribute.share)
     sum_over_replicas = staticmethod(distribute.sum_over_replicas)
 
+    def remat(self, fn: Callable[..., Nest], args: tuple[Any, ...]) -> Nest:
+        return step.remat(fn, args)
+
+    def on_device(self, name: str) -> AbstractContextManager[Any]:
+        return tf.device(f"/device:{name.upper()}")
+
+    def show(self, message: str, x: Tensor, summarize: int = 3) -> None:
+        tf.print(message, x, summarize=summarize, output_stream=sys.stdout)
+
     # -- random numbers ----------------------------------------------------------------------------------------------
 
     def profiler(self, log_dir: str) -> AbstractContextManager[Any]:

@@ -328,6 +328,63 @@ def vectorized_map(function: Callable[[Nest], Nest], elements: Nest) -> Nest:
     return outs[-1].join(result)
 
 
+class _Reads(StateScope):
+    """Notes which variables are read that it does not hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: dict[Variable, None] = {}
+
+    def read(self, variable: Variable) -> Any:
+        if variable not in self.values:
+            self.asked[variable] = None
+        return super().read(variable)
+
+
+def remat(fn: Callable[..., Nest], args: tuple[Any, ...]) -> Nest:
+    """See the protocol. TF treats what a recomputed function closes over as constant: all it reads becomes an argument."""
+    with tf.__internal__.FuncGraph("reads").as_default(), _Reads() as reads:
+        fn(*args)
+    fixed = {v: tf.convert_to_tensor(v.raw_value) for v in reads.asked if not v.dtype.startswith(("float", "bfloat"))}
+    variables, written = [v for v in reads.asked if v not in fixed], list(reads.written)
+    tensors, static = split(args)
+    outline: Any = None
+
+    @tf.recompute_grad
+    def run(*flat: Tensor) -> list[Tensor]:
+        nonlocal outline
+        with StateScope({**fixed, **dict(zip(variables, flat[len(tensors) :]))}) as inner:
+            found, outline = _all_tensors(fn(*static.join(flat[: len(tensors)])))
+        return [*found, *(tf.convert_to_tensor(inner.values[v]) for v in written)]
+
+    out = run(*tensors, *(tf.convert_to_tensor(v.raw_value) for v in variables))
+    _keep(written, out[len(out) - len(written) :])
+    return outline.join(out[: len(out) - len(written)])
+
+
+def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        tensors, static = _all_tensors(args)
+
+        @tf.custom_gradient
+        def run(*flat: Tensor) -> Any:
+            inputs = static.join(flat)
+            out, grad = f(*inputs)
+
+            def back(*upstream: Tensor) -> Any:
+                try:
+                    found = grad(*upstream)
+                except TypeError:
+                    found = grad(*inputs, upstream=upstream[0] if len(upstream) == 1 else upstream)
+                return [tf.convert_to_tensor(g) for g in tree.flatten(found)]
+
+            return out, back
+
+        return run(*tensors)
+
+    return call
+
+
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         tensors, static = _all_tensors(args)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.checkpoint
 from torch import Tensor
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -29,7 +30,7 @@ from nyala.backends.base import BackendBase, TensorSpec
 from nyala.backends.torch import fused, step
 from nyala.backends.torch.natives import natives, rescued
 from nyala.backends.torch.random import next_seed
-from nyala.backends.torch.types import DTYPES, NAMES, default_device, native_dtype
+from nyala.backends.torch.types import DTYPES, NAMES, default_device, device_scope, native_dtype
 from nyala.base import tree
 from nyala.base.scope import StateScope
 from nyala.base.scope import local as scope_local
@@ -236,6 +237,45 @@ class Backend(BackendBase):
         _flush(state, nested)
         found = [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, gradients)]
         return (loss if nested else _detached(loss)), found
+
+    def remat(self, fn: Callable[..., Nest], args: tuple[Any, ...]) -> Nest:
+        first: dict[Variable, Tensor] = {}
+        written: dict[Variable, Tensor] = {}
+        again = False
+
+        class Reads(StateScope):
+            """Notes what is read, for the second run must find what the first one found."""
+
+            def read(self, variable: Variable) -> Any:
+                value = super().read(variable)
+                if variable not in self.values:
+                    first.setdefault(variable, value)
+                return value
+
+        def run(*args: Any) -> Nest:
+            nonlocal again
+            if again:
+                with StateScope(dict(first)):
+                    return fn(*args)
+            again = True
+            with Reads() as inner:
+                out = fn(*args)
+            written.update(inner.writes())
+            # Assigning changes the storage, and with it what was read from there.
+            first.update({v: first[v].detach().clone() for v in written if v in first})
+            return out
+
+        out = torch.utils.checkpoint.checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False)
+        for variable, value in written.items():
+            variable.assign(value)
+        return out
+
+    def on_device(self, name: str) -> AbstractContextManager[Any]:
+        return device_scope(name)
+
+    def show(self, message: str, x: Tensor, summarize: int = 3) -> None:
+        if not isinstance(x, FakeTensor):
+            super().show(message, x, summarize)
 
     def no_grad(self) -> AbstractContextManager[Any]:
         # Not inference_mode: its tensors can never enter a later training step.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,5 +34,28 @@ def float_dtype() -> torch.dtype:
 
 
 @functools.lru_cache(maxsize=None)
-def default_device() -> torch.device:
+def _best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class _Local(threading.local):
+    device: torch.device | None = None
+
+
+_local = _Local()
+
+
+def default_device() -> torch.device:
+    return _local.device or _best_device()
+
+
+@contextmanager
+def device_scope(name: str) -> Iterator[None]:
+    """New tensors and variables lie on ``"cpu:0"``, ``"gpu:1"``, ..."""
+    outer = _local.device
+    _local.device = torch.device(name.lower().replace("gpu", "cuda"))
+    try:
+        with _local.device:
+            yield
+    finally:
+        _local.device = outer
