@@ -385,29 +385,6 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        tensors, static = _all_tensors(args)
-
-        @tf.custom_gradient
-        def run(*flat: Tensor) -> Any:
-            inputs = static.join(flat)
-            out, grad = f(*inputs)
-
-            def back(*upstream: Tensor) -> Any:
-                try:
-                    found = grad(*upstream)
-                except TypeError:
-                    found = grad(*inputs, upstream=upstream[0] if len(upstream) == 1 else upstream)
-                return [tf.convert_to_tensor(g) for g in tree.flatten(found)]
-
-            return out, back
-
-        return run(*tensors)
-
-    return call
-
-
 CONTROL: dict[str, Callable[..., Any]] = {
     "cond": cond,
     "custom_gradient": custom_gradient,
