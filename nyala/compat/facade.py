@@ -52,6 +52,11 @@ class Facade(ModuleType):
     def __repr__(self) -> str:
         return f"<module {self.__name__!r} (nyala)>"
 
+    def __deepcopy__(self, memo: Any) -> Facade:
+        return self
+
+    __copy__ = functools.partialmethod(__deepcopy__, None)
+
     def __reduce__(self) -> Any:
         from nyala.compat.hook import restore
 

@@ -115,6 +115,8 @@ RENAMED: dict[str, dict[str, str]] = {
         "AtrousConvolution2D": "layers.Conv2D",
         "BatchNormalizationV1": "layers.BatchNormalization",
         "BatchNormalizationV2": "layers.BatchNormalization",
+        "Convolution2D": "compat.old.Convolution2D",
+        "Convolution3D": "compat.old.Convolution3D",
         "ConvRecurrent2D": "layers.ConvLSTM2D",
         "CuDNNGRU": "layers.GRU",
         "CuDNNLSTM": "layers.LSTM",

@@ -59,6 +59,32 @@ def merge(
     return _MERGES[check.one_of("merge", "mode", mode, (*_MERGES, "concat", "dot", "cos"))](inputs, name=name)
 
 
+class OldConvolution:
+    """``Convolution2D`` as Keras 1 called it, ``(nb_filter, nb_row, nb_col)``; else the class of today in every respect."""
+
+    def __init__(self, today: type):
+        self.today = today
+        self.__name__ = today.__name__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.today(*old.folded_kernel(self.today, old.parameters(self.today.__init__), args), **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.today, name)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return (self.today,)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, self.today)
+
+    def __reduce__(self) -> str:
+        return self.__name__.replace("Conv", "Convolution")
+
+
+Convolution2D, Convolution3D = OldConvolution(layers.Conv2D), OldConvolution(layers.Conv3D)
+
+
 def multi_gpu_model(model: Any, gpus: Any = None, cpu_merge: bool = True, cpu_relocation: bool = False) -> Any:
     """Keras 2.0 to 2.3: a copy of the model on each GPU. Here the model itself: it trains on one device, and says so."""
     old.tell("multi_gpu_model(model)", "a distribution of keras.distribution; the model stays on one device")

@@ -82,6 +82,11 @@ class InputLayer(Layer):
     def batch_size(self) -> int | None:
         return self.batch_shape[0]
 
+    @property
+    def input(self) -> Any:
+        """The tensor itself, as in Keras 2, where ``K.function([model.layers[0].input], ...)`` is written so."""
+        return self.output
+
     def config_value(self, name: str) -> Any:
         return self._input_dtype if name == "dtype" else super().config_value(name)
 

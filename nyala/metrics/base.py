@@ -10,7 +10,7 @@ import numpy as np
 
 from nyala import backends, initializers, ops
 from nyala._typing import DType, Nest, Shape, Tensor, TensorLike
-from nyala.base import check, naming, tree
+from nyala.base import check, naming, old, tree
 from nyala.base.configurable import Configurable
 from nyala.base.scope import StateScope
 from nyala.base.variable import Variable
@@ -40,6 +40,8 @@ class Metric(Configurable):
         for name in ("update_state", "result"):
             if name in cls.__dict__:
                 setattr(cls, name, _on_own_backend(cls.__dict__[name]))
+        if "reset_states" in cls.__dict__ and "reset_state" not in cls.__dict__:
+            cls.reset_state = cls.__dict__["reset_states"]  # the name to override before Keras 2.5
 
     def __init__(self, dtype: DType = None, name: str | None = None):
         self.name = naming.auto(type(self).__name__, name)
@@ -79,11 +81,17 @@ class Metric(Configurable):
         self._variables.append(variable)
         return variable
 
+    @old.takes_old_weight
     def add_weight(
-        self, shape: Shape = (), initializer: Any = None, dtype: DType = None, name: str | None = None
+        self,
+        shape: Shape = (),
+        initializer: Any = None,
+        dtype: DType = None,
+        name: str | None = None,
+        aggregation: str | None = "sum",
     ) -> Variable:
         """``add_variable`` with a scalar as the default."""
-        return self.add_variable(shape, initializer, dtype, name=name)
+        return self.add_variable(shape, initializer, dtype, aggregation, name)
 
     def __getattr__(self, name: str) -> Any:
         # Asked only for what is not there: the state, before the first use.
@@ -148,6 +156,12 @@ class Metric(Configurable):
                     variable.assign(ops.zeros(variable.shape, variable.dtype))
                 else:
                     variable.assign(initial(variable.shape, dtype=variable.dtype))
+
+    def reset_states(self) -> None:
+        """Keras 2: ``reset_state``."""
+        old.tell("metric.reset_states()", "metric.reset_state()")
+        overridden = type(self).reset_state is type(self).reset_states
+        (functools.partial(Metric.reset_state, self) if overridden else self.reset_state)()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """``update_state``, then ``result``."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import copy
+import pickle
 
 import numpy as np
 import pytest
 
 import nyala
+import nyala.compat
 from nyala import layers, losses, metrics, models, optimizers, schedules, utils
 from nyala.compat import names, old
 from nyala.compat.facade import exists, facade
@@ -55,7 +57,7 @@ WHERE = {
     "experimental": {"CosineDecay": schedules.CosineDecay},
     "initializers": {"glorot_uniform": nyala.initializers.GlorotUniform, "normal": nyala.initializers.RandomNormal},
     "initializers.initializers_v2": {"HeNormal": nyala.initializers.HeNormal},
-    "layers": {"Dense": layers.Dense, "Convolution2D": layers.Conv2D, "MaxPool2D": layers.MaxPooling2D},
+    "layers": {"Dense": layers.Dense, "Convolution1D": layers.Conv1D, "MaxPool2D": layers.MaxPooling2D},
     "layers.advanced_activations": {"LeakyReLU": layers.LeakyReLU, "PReLU": layers.PReLU},
     "layers.convolutional": {"Conv2D": layers.Conv2D, "ZeroPadding2D": layers.ZeroPadding2D},
     "layers.core": {"Dense": layers.Dense, "Lambda": layers.Lambda, "Dropout": layers.Dropout},
@@ -154,7 +156,8 @@ def test_modules_that_were_functions() -> None:
 
 
 def test_a_module_is_copied_as_itself() -> None:
-    assert copy.copy(facade("utils")).__reduce__()[1] == ("utils",)
+    assert copy.copy(facade("utils")) is copy.deepcopy(facade("utils")) is facade("utils")
+    assert not nyala.compat.installed(), "in the process of the tests, keras is Keras"
 
 
 @pytest.mark.parametrize(
@@ -167,6 +170,20 @@ def test_merge_of_keras_1(mode: object, wanted: list[float]) -> None:
     a, b = np.array([[1.0, 2.0]], "float32"), np.array([[3.0, 4.0]], "float32")
     found = facade("layers.merge")([a, b], mode=mode)
     np.testing.assert_allclose(nyala.ops.convert_to_numpy(found), [wanted], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Conv2D")
+def test_convolutions_of_keras_1() -> None:
+    made = old.Convolution2D(8, 3, 5, activation="relu")
+    assert type(made) is layers.Conv2D and isinstance(made, old.Convolution2D) and made.kernel_size == (3, 5)
+    assert old.Convolution2D(8, (3, 3), 2).strides == (2, 2)
+    assert old.Convolution2D.from_config(made.get_config()).kernel_size == (3, 5)
+    assert pickle.loads(pickle.dumps(old.Convolution3D)) is old.Convolution3D
+
+    class Mine(old.Convolution2D):
+        pass
+
+    assert Mine.__mro__[1] is layers.Conv2D
 
 
 def test_merge_names_its_modes() -> None:
