@@ -136,6 +136,9 @@ def serialize(obj: Any) -> Any:
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
     if isinstance(obj, np.dtype):
         return obj.name
+    if hasattr(obj, "__array__") and hasattr(obj, "shape") and not callable(obj):
+        value = np.asarray(obj)
+        return {"class_name": "__tensor__", "config": {"value": value.tolist(), "dtype": value.dtype.name}}
     if isinstance(obj, slice):
         return {"class_name": "__slice__", "config": {"start": obj.start, "stop": obj.stop, "step": obj.step}}
     if obj is Ellipsis:
@@ -216,7 +219,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None, *,
             return {k: deserialize(v) for k, v in config.items()}
         return config
     name, inner = config["class_name"], config["config"]
-    if name == "__numpy__":
+    if name in ("__numpy__", "__tensor__"):
         return np.array(inner["value"], inner["dtype"])
     if name == "__slice__":
         return slice(inner["start"], inner["stop"], inner["step"])

@@ -18,7 +18,8 @@ class OpCall:
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None):
         self.fn = fn
-        self.name = name or naming.unique(naming.snake(getattr(fn, "__name__", "op")))
+        own = naming.snake(getattr(fn, "__name__", "op").lstrip("_"))
+        self.name = name or naming.unique({"getitem": "get_item"}.get(own, own))
         self.nodes: list[Node] = []
         self.built = True
 

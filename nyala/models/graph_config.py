@@ -8,6 +8,7 @@ from nyala._typing import Config
 from nyala.base import check, configurable, tree
 from nyala.graph.node import Node, OpCall
 from nyala.graph.symbolic import SymbolicTensor
+from nyala.models.op_config import is_op, op_config, op_from_config
 
 
 def functional_config(model: Any) -> Config:
@@ -42,13 +43,14 @@ def functional_config(model: Any) -> Config:
 
     layers = []
     for op in model.operations:
-        entry = _op_config(op) if isinstance(op, OpCall) else configurable.serialize_object(op)
+        calls = [(node.args, node.kwargs) for node in op.nodes if id(node) in inside and not node.is_input]
+        if isinstance(op, OpCall):
+            entry, *call = op_config(op, op.nodes[0])
+            calls = [tuple(call)]
+        else:
+            entry = configurable.serialize_object(op)
         entry["name"] = op.name
-        entry["inbound_nodes"] = [
-            {"args": argument(node.args), "kwargs": argument(node.kwargs)}
-            for node in op.nodes
-            if id(node) in inside and not node.is_input
-        ]
+        entry["inbound_nodes"] = [{"args": argument(args), "kwargs": argument(kwargs)} for args, kwargs in calls]
         layers.append(entry)
     return {
         "name": model.name,
@@ -56,22 +58,6 @@ def functional_config(model: Any) -> Config:
         "layers": layers,
         "input_layers": tree.map(place, function.inputs),
         "output_layers": tree.map(place, function.outputs),
-    }
-
-
-def _op_config(op: OpCall) -> Config:
-    spec = getattr(op.fn, "spec", None)
-    if spec is None:
-        check.fail(
-            f"op `{op.name}`",
-            "is a backend's own function, which a config cannot hold; use the function of nyala.ops, or a layer of your own",
-            TypeError,
-        )
-    return {
-        "module": "nyala.ops",
-        "class_name": "Op",
-        "config": {"name": op.name, "op": spec.name},
-        "registered_name": None,
     }
 
 
@@ -139,16 +125,8 @@ def functional_from_config(cls: type, config: Config) -> Any:
 
 
 def _operation(entry: Config) -> Any:
-    if entry["class_name"] == "Op":
-        from nyala.ops._op import REGISTRY
-
-        fn = REGISTRY.get(entry["config"]["op"])
-        if fn is None:
-            check.fail(
-                "model config",
-                f"there is no op {entry['config']['op']!r}.{check.nearest(entry['config']['op'], REGISTRY)}",
-            )
-        return OpCall(fn, entry["config"]["name"])
+    if is_op(entry):
+        return op_from_config(entry)
     return configurable.deserialize(
         {k: entry[k] for k in ("module", "class_name", "config", "registered_name") if k in entry}
     )

@@ -1014,7 +1014,7 @@ NATIVES: dict[str, Native] = {
     "flip": _flip, "roll": _roll,
     "full_like": _full_like,
     "getitem": _getitem,
-    "transpose": tf.transpose,
+    "transpose": lambda x, axes=None: tf.transpose(x, axes),
     "nonzero": _nonzero,
     "pad": _pad,
     "reshape": _reshape,
