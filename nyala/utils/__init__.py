@@ -17,6 +17,7 @@ from nyala.utils import legacy
 from nyala.utils.arrays import normalize, to_categorical
 from nyala.utils.config import Config
 from nyala.utils.files import get_file
+from nyala.utils.plots import model_to_dot, plot_model
 from nyala.utils.sequences import pad_sequences
 from nyala.utils.session import (
     clear_session,
@@ -51,9 +52,11 @@ __all__ = [
     "is_interactive_logging_enabled",
     "is_keras_tensor",
     "legacy",
+    "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
+    "plot_model",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",
