@@ -109,7 +109,6 @@ _DROPPED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "virtual_batch_size": ((None,), "a smaller batch_size in fit"),
     "time_major": ((False,), "ops.swapaxes(x, 0, 1) before and after the layer"),
     "input_dtype": ((None, "float32", "int32", "int64"), "Input(shape=..., dtype=...)"),
-    "zero_output_for_mask": ((False,), "ops.where with the mask"),
 }
 """Arguments without a successor: the values that lose nothing, and what to write instead of the others."""
 

@@ -39,6 +39,7 @@ def C(layer: str, shape: Any = (2, 5), *, opt: dict[str, Any] | None = None, **k
 
 
 SEQ, IMG, VOL = (2, 7, 4), (2, 6, 7, 4), (2, 5, 4, 6, 2)
+TIME = (2, 4, 3)
 IMG1, SEQ1, VOL1 = (2, 4, 6, 7), (2, 4, 7), (2, 2, 5, 4, 6)
 FIRST = "channels_first"
 T, S, V = {"free": (1,)}, {"free": (1, 2)}, {"free": (1, 2, 3)}
@@ -189,6 +190,19 @@ CASES = [
     C("Dot", [SEQ, (2, 3, 4)], axes=-1, normalize=True),
     C("Dot", [SEQ, (2, 4, 3)], axes=(2, 1), opt={"mask": 2}),
     C("Dot", [IMG, (2, 7, 3)], axes=(2, 1)),
+    # recurrent
+    C("SimpleRNN", TIME, units=2, opt=T),
+    C("SimpleRNN", TIME, units=2, activation="relu", return_sequences=True, go_backwards=True, opt={"mask": 2}),
+    C("LSTM", TIME, units=2, opt={"mask": 2, **T}),
+    C("LSTM", TIME, units=2, return_sequences=True, activation="relu", recurrent_regularizer="l2", unroll=True),
+    C("LSTM", TIME, units=2, use_bias=False, unit_forget_bias=False, return_sequences=True, opt=T),
+    C("GRU", TIME, units=2, return_sequences=True, bias_constraint="max_norm", opt={"mask": 2, **T}),
+    C("GRU", TIME, units=2, reset_after=False, activity_regularizer="l2"),
+    C("GRU", TIME, units=2, recurrent_activation="hard_sigmoid", go_backwards=True),
+    C("ConvLSTM1D", (2, 3, 4, 2), filters=2, kernel_size=2, return_sequences=True, opt={"mask": 2, **T}),
+    C("ConvLSTM2D", (2, 2, 3, 4, 2), filters=2, kernel_size=2, padding="same", strides=(1, 2)),
+    C("ConvLSTM2D", (2, 2, 2, 4, 3), filters=1, kernel_size=2, data_format=FIRST, unit_forget_bias=False),
+    C("ConvLSTM3D", (2, 2, 3, 2, 2, 1), filters=1, kernel_size=2, go_backwards=True),
     # data
     C("Rescaling", IMG, scale=0.5, offset=-1.0, opt=S),
     C("Rescaling", IMG, scale=[1.0, 2.0, 3.0, 4.0], offset=[0.0, 1.0, 0.0, 1.0]),

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nyala.backends import dtypes
-from nyala.backends.torch import control, nn, random
+from nyala.backends.torch import control, nn, random, rnn
 from nyala.backends.torch.types import default_device, float_dtype, native_dtype
 
 _INDEX = torch.int32
@@ -964,6 +964,7 @@ natives: dict[str, Callable[..., Any]] = {
     "hard_tanh": F.hardtanh, "hard_shrink": _shrink(F.hardshrink), "soft_shrink": _shrink(F.softshrink),
     "tanh_shrink": F.tanhshrink, "threshold": _threshold, "glu": lambda x, axis=-1: F.glu(x, axis),
     **nn.natives,
+    **rnn.natives,
     **random.natives,
     **control.natives,
 }  # fmt: skip
