@@ -1,6 +1,6 @@
 """The operations: ``nyala.ops``, with the names and signatures of ``keras.ops``."""
 
-from nyala.ops import image
+from nyala.ops import image, linalg, nn, numpy
 from nyala.ops.attention import dot_product_attention
 from nyala.ops.conv import (
     adaptive_average_pool,
@@ -24,6 +24,7 @@ from nyala.ops.core import (
     dtype,
     fori_loop,
     is_tensor,
+    jvp,
     map,
     saturate_cast,
     scan,
@@ -31,6 +32,7 @@ from nyala.ops.core import (
     stop_gradient,
     switch,
     unstack,
+    vectorize,
     vectorized_map,
     while_loop,
 )
@@ -195,6 +197,7 @@ from nyala.ops.linalg import (
 from nyala.ops.loss import (
     binary_crossentropy,
     categorical_crossentropy,
+    ctc_decode,
     ctc_loss,
     sparse_categorical_crossentropy,
 )
@@ -424,6 +427,7 @@ __all__ = [
     "cosh",
     "count_nonzero",
     "cross",
+    "ctc_decode",
     "ctc_loss",
     "cumprod",
     "cumsum",
@@ -505,6 +509,7 @@ __all__ = [
     "inv",
     "irfft",
     "is_tensor",
+    "jvp",
     "isclose",
     "isfinite",
     "isin",
@@ -518,6 +523,7 @@ __all__ = [
     "kron",
     "layer_normalization",
     "lcm",
+    "linalg",
     "ldexp",
     "leaky_relu",
     "left_shift",
@@ -575,10 +581,12 @@ __all__ = [
     "ndim",
     "negative",
     "nextafter",
+    "nn",
     "nonzero",
     "norm",
     "normalize",
     "not_equal",
+    "numpy",
     "one_hot",
     "ones",
     "ones_like",
@@ -684,6 +692,7 @@ __all__ = [
     "vander",
     "var",
     "vdot",
+    "vectorize",
     "vectorized_map",
     "view",
     "view_as_complex",

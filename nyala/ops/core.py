@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "dtype",
     "fori_loop",
     "is_tensor",
+    "jvp",
     "map",
     "saturate_cast",
     "scan",
@@ -35,6 +37,7 @@ __all__ = [
     "stop_gradient",
     "switch",
     "unstack",
+    "vectorize",
     "vectorized_map",
     "while_loop",
 ]
@@ -288,6 +291,74 @@ def vectorized_map(function: Callable[[Nest], Nest], elements: Nest) -> Nest:
         return (native or map)(function, _tensors(elements))
 
     return _control("vectorized_map", elements, vectorized_map, (function, elements), {}, run)
+
+
+def vectorize(
+    pyfunc: Callable[..., Nest], *, excluded: set[int] | None = None, signature: str | None = None
+) -> Callable[..., Nest]:
+    """``pyfunc``, a function of scalars, as one of tensors: it is applied to each element, with broadcasting.
+
+    Args:
+        excluded: the places of arguments that are passed as they are.
+        signature: of what shapes ``pyfunc`` takes and gives instead of scalars, e.g. "(m,n),(n)->(m)".
+    """
+    kept = frozenset(excluded or ())
+    inner = None if signature is None else [len(a) for a in _core_axes(signature)]
+
+    @functools.wraps(pyfunc)
+    def call(*args: Any, **kwargs: Any) -> Nest:
+        places = [i for i in range(len(args)) if i not in kept]
+        if inner is not None and len(inner) != len(places):
+            check.fail("vectorize", f"signature {signature!r} has {len(inner)} arguments, got {len(places)}")
+        ranks = inner or [0] * len(places)
+        tensors = [convert_to_tensor(args[i]) for i in places]
+        for i, x, rank in zip(places, tensors, ranks):
+            if len(x.shape) < rank:
+                check.fail("vectorize", f"argument {i} must have {rank} axes for {signature!r}, got {tuple(x.shape)}")
+        outer = [tuple(x.shape)[: len(x.shape) - rank] for x, rank in zip(tensors, ranks)]
+        shape = np.broadcast_shapes(*outer)
+
+        def one(values: Sequence[Any]) -> Nest:
+            filled = list(args)
+            for i, value in zip(places, values):
+                filled[i] = value
+            return pyfunc(*filled, **kwargs)
+
+        if not shape:
+            return one(tensors)
+        rows = []
+        for x, axes in zip(tensors, outer):
+            core = tuple(x.shape)[len(axes) :]
+            rows.append(ops.reshape(ops.broadcast_to(x, (*shape, *core)), (-1, *core)))
+        return tree.map(lambda y: ops.reshape(y, (*shape, *tuple(y.shape)[1:])), vectorized_map(one, rows))
+
+    return call
+
+
+def _core_axes(signature: str) -> list[list[str]]:
+    """The names of the axes of each argument."""
+    group = r"\((?:\w+(?:,\w+)*)?\)"
+    if not re.fullmatch(f"{group}(?:,{group})*->{group}(?:,{group})*", signature.replace(" ", "")):
+        check.fail("vectorize", f"signature must be like '(m,n),(n)->(m)', got {signature!r}")
+    return [re.findall(r"\w+", found) for found in re.findall(group, signature.replace(" ", "").split("->")[0])]
+
+
+def jvp(
+    fun: Callable[..., Nest], primals: Sequence[Nest], tangents: Sequence[Nest], has_aux: bool = False
+) -> tuple[Nest, ...]:
+    """``fun(*primals)`` and its derivative in the direction of ``tangents``, by forward differentiation.
+
+    ``has_aux``: ``fun`` gives a pair, and what is second in it is returned third as it is.
+    """
+    if len(primals) != len(tangents):
+        check.fail("jvp", f"primals and tangents must be equally many, got {len(primals)} and {len(tangents)}")
+
+    def run(native: Any) -> Any:
+        values = tuple(_tensors(list(primals)))
+        directions = tree.map(lambda p, t: convert_to_tensor(t, dtype(p)), values, tuple(tangents))
+        return native(fun, values, directions, has_aux)
+
+    return _control("jvp", (primals, tangents), jvp, (fun, primals, tangents, has_aux), {}, run)
 
 
 def associative_scan(f: Callable[[Nest, Nest], Nest], elems: Nest, reverse: bool = False, axis: int = 0) -> Nest:

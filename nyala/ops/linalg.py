@@ -15,6 +15,7 @@ from nyala.backends import dtypes
 from nyala.base import check
 from nyala.ops._op import op
 from nyala.ops.core import cast
+from nyala.ops.core import jvp as jvp  # ``keras.ops.linalg.jvp``
 from nyala.ops.elementwise import absolute, divide, log, maximum, multiply, power, sqrt, square, subtract
 from nyala.ops.index import diagonal, where
 from nyala.ops.reduce import max as max_

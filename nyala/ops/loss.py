@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nyala import ops
 from nyala._typing import Tensor, TensorLike
 from nyala.backends import dtypes
@@ -9,7 +11,13 @@ from nyala.base import check, config
 from nyala.ops._op import op
 from nyala.ops.nn import _wide
 
-__all__ = ["binary_crossentropy", "categorical_crossentropy", "ctc_loss", "sparse_categorical_crossentropy"]
+__all__ = [
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "ctc_decode",
+    "ctc_loss",
+    "sparse_categorical_crossentropy",
+]
 
 
 def _inside(p: Tensor) -> Tensor:
@@ -160,3 +168,138 @@ def ctc_loss(
     # Without labels there is one last state, not two.
     ends = ops.where(ops.concatenate([last >= 0, last > 0], 1), ends, _IMPOSSIBLE)
     return ops.cast(-ops.logsumexp(ends, 1), ops.dtype(logs) if not dtypes.is_float(dtype) else dtype)
+
+
+@op
+def ctc_decode(
+    inputs: TensorLike,
+    sequence_lengths: TensorLike,
+    strategy: str = "greedy",
+    beam_width: int = 100,
+    top_paths: int = 1,
+    merge_repeated: bool = True,
+    mask_index: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """The sequences that the logits of a CTC model most likely spell, filled up with -1.
+
+    "greedy" takes the best class of each step and scores with -sum(logits); "beam_search" sums over all paths that spell
+    a sequence (https://arxiv.org/abs/1408.2873) and scores with log probabilities.
+
+    Args:
+        strategy: "greedy" or "beam_search".
+        beam_width: how many sequences the search keeps from step to step.
+        top_paths: how many sequences the search returns, best first.
+        merge_repeated: whether a class that "greedy" takes several times in a row counts once. The search, whose sums are
+            over paths, always has it so.
+        mask_index: the class that is the blank.
+
+    Shapes: inputs (batch, time, classes), sequence_lengths (batch,) -> (1 or top_paths, batch, time) ints and
+    (batch, 1 or top_paths).
+    """
+    check.one_of("ctc_decode", "strategy", strategy, ("greedy", "beam_search"))
+    if len(inputs.shape) != 3:
+        check.fail("ctc_decode", f"inputs must be (batch, time, classes), got {tuple(inputs.shape)}")
+    dtype = dtypes.result_type(ops.dtype(inputs), float)
+    inputs = _wide(ops.cast(inputs, dtype))
+    lengths = ops.expand_dims(ops.cast(sequence_lengths, "int32"), 1)
+    mask_index %= inputs.shape[2]
+    if strategy == "greedy":
+        found, scores = _greedy(inputs, lengths, merge_repeated, mask_index)
+    else:
+        beam_width = check.positive_int("ctc_decode", "beam_width", beam_width)
+        top_paths = check.positive_int("ctc_decode", "top_paths", top_paths)
+        if top_paths > beam_width:
+            check.fail("ctc_decode", f"top_paths must be at most beam_width, got {top_paths} and {beam_width}")
+        found, scores = _beam_search(ops.log_softmax(inputs, -1), lengths, beam_width, top_paths, mask_index)
+    return found, ops.cast(scores, dtype)
+
+
+def _greedy(logits: Tensor, lengths: Tensor, merge: bool, blank: int) -> tuple[Tensor, Tensor]:
+    steps = logits.shape[1]
+    best = ops.cast(ops.argmax(logits, -1), "int32")
+    inside = ops.less(ops.arange(steps), lengths)
+    kept = ops.logical_and(inside, ops.not_equal(best, blank))
+    if merge:
+        before = ops.pad(best[:, :-1], [(0, 0), (1, 0)], constant_values=-1)
+        kept = ops.logical_and(kept, ops.not_equal(best, before))
+    # What is kept moves to the front in its order.
+    order = ops.argsort(ops.where(kept, 0, steps) + ops.arange(steps), -1)
+    found = ops.take_along_axis(ops.where(kept, best, -1), order, 1)
+    scores = -ops.sum(ops.where(inside, ops.max(logits, -1), 0.0), 1, keepdims=True)
+    return ops.expand_dims(found, 0), scores
+
+
+def _beam_search(logs: Tensor, lengths: Tensor, width: int, paths: int, blank: int) -> tuple[Tensor, Tensor]:
+    """A beam is a sequence with the log probabilities of its paths that end in a blank and of those that do not.
+
+    Two beams meet where one, a class longer, spells the other: sequences are compared by two 32 bit hashes.
+    """
+    steps, classes = logs.shape[1:]
+    like = ops.zeros_like(logs[:, :1, :1])  # (batch, 1, 1), whatever the batch is
+    nothing = ops.tile(ops.cast(like, "int32"), (1, width, steps))
+    impossible = ops.tile(like[:, 0] + _IMPOSSIBLE, (1, width))
+    sure = ops.where(ops.equal(ops.arange(width), 0), 0.0, impossible)
+    label = ops.arange(classes)
+    factors = ops.convert_to_tensor([31, 1_000_003], "int32")
+
+    def step(carry: Any, now: Any) -> Any:
+        t, log_p = now
+        found, sizes, hashes, ending, open_ = carry  # (batch, width, ...)
+        last = ops.take_along_axis(found, ops.expand_dims(ops.maximum(sizes - 1, 0), 2), 2)
+        last = ops.where(ops.expand_dims(sizes, 2) > 0, last, -1)  # (batch, width, 1)
+        total = ops.logaddexp(ending, open_)
+        grown = ops.where(ops.equal(last, label), ops.expand_dims(ending, 2), ops.expand_dims(total, 2))
+        grown = ops.where(ops.equal(label, blank), _IMPOSSIBLE, grown + ops.expand_dims(log_p, 1))
+        # (batch, from, to): the beam that another one becomes by one class more.
+        longer = ops.expand_dims(hashes, 2) * factors + ops.expand_dims(ops.transpose(last, (0, 2, 1)), 3) + 1
+        meets = ops.all(ops.equal(longer, ops.expand_dims(hashes, 1)), 3)
+        meets = ops.logical_and(meets, ops.equal(ops.expand_dims(sizes, 2) + 1, ops.expand_dims(sizes, 1)))
+        at_last = ops.tile(ops.transpose(ops.maximum(last, 0), (0, 2, 1)), (1, width, 1))
+        arriving = ops.where(meets, ops.take_along_axis(grown, at_last, 2), _IMPOSSIBLE)
+        repeated = open_ + ops.take_along_axis(log_p, ops.maximum(last[:, :, 0], 0), 1)
+        stay_open = ops.logaddexp(ops.where(sizes > 0, repeated, _IMPOSSIBLE), ops.logsumexp(arriving, 1))
+        stay_ending = total + log_p[:, blank : blank + 1]
+        taken = ops.matmul(ops.cast(meets, "float32"), ops.cast(ops.equal(last, label), "float32")) > 0
+        grown = ops.where(taken, _IMPOSSIBLE, grown)
+
+        candidates = ops.concatenate(
+            [ops.logaddexp(stay_open, stay_ending), ops.reshape(grown, (-1, width * classes))], 1
+        )
+        best, chosen = ops.top_k(candidates, width)
+        chosen = ops.cast(chosen, "int32")
+        grows = chosen >= width
+        parent = ops.where(grows, ops.floor_divide(chosen - width, classes), chosen)
+        added = ops.where(grows, ops.mod(chosen - width, classes), -1)
+
+        def of_parent(x: Tensor) -> Tensor:
+            return ops.take_along_axis(x, ops.reshape(parent, (-1, width) + (1,) * (len(x.shape) - 2)), 1)
+
+        found, sizes, hashes = of_parent(found), of_parent(sizes), of_parent(hashes)
+        writes = ops.logical_and(ops.expand_dims(grows, 2), ops.equal(ops.arange(steps), ops.expand_dims(sizes, 2)))
+        following = (
+            ops.where(writes, ops.expand_dims(added, 2), found),
+            # What fills a beam that is not full must never meet another one and come to life.
+            ops.where(best > _IMPOSSIBLE / 2, sizes + ops.cast(grows, "int32"), 0),
+            ops.where(ops.expand_dims(grows, 2), hashes * factors + ops.expand_dims(added, 2) + 1, hashes),
+            ops.where(grows, _IMPOSSIBLE, of_parent(stay_ending)),
+            ops.where(grows, best, of_parent(stay_open)),
+        )
+        inside = ops.less(t, lengths)
+        kept = [
+            ops.where(inside if len(x.shape) == 2 else ops.expand_dims(inside, 2), x, y)
+            for x, y in zip(following, carry)
+        ]
+        return tuple(kept), t
+
+    start = (
+        nothing - 1,
+        nothing[:, :, 0],
+        nothing[:, :, :1] + ops.convert_to_tensor([7, 13], "int32"),
+        sure,
+        impossible,
+    )
+    (found, sizes, _, ending, open_), _ = ops.scan(step, start, (ops.arange(steps), ops.transpose(logs, (1, 0, 2))))
+    scores, order = ops.top_k(ops.logaddexp(ending, open_), paths)
+    found = ops.where(ops.less(ops.arange(steps), ops.expand_dims(sizes, 2)), found, -1)
+    found = ops.take_along_axis(found, ops.expand_dims(ops.cast(order, "int32"), 2), 1)
+    return ops.transpose(found, (1, 0, 2)), scores

@@ -6,17 +6,29 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nyala import ops
+from nyala import backends, ops
 from nyala._typing import Axis, DType, Tensor, TensorLike
 from nyala.backends import dtypes
 from nyala.base import check, config
 from nyala.ops._op import op
 
 __all__ = [
+    "adaptive_average_pool",
+    "adaptive_max_pool",
+    "average_pool",
     "batch_normalization",
+    "binary_crossentropy",
+    "categorical_crossentropy",
     "celu",
+    "conv",
+    "conv_transpose",
+    "ctc_decode",
+    "ctc_loss",
     "depth_to_space",
+    "depthwise_conv",
+    "dot_product_attention",
     "elu",
+    "fold",
     "gelu",
     "glu",
     "hard_shrink",
@@ -28,15 +40,18 @@ __all__ = [
     "leaky_relu",
     "log_sigmoid",
     "log_softmax",
+    "max_pool",
     "moments",
     "multi_hot",
     "normalize",
     "one_hot",
+    "polar",
     "psnr",
     "relu",
     "relu6",
     "rms_normalization",
     "selu",
+    "separable_conv",
     "sigmoid",
     "silu",
     "soft_shrink",
@@ -44,6 +59,7 @@ __all__ = [
     "softplus",
     "softsign",
     "space_to_depth",
+    "sparse_categorical_crossentropy",
     "sparse_plus",
     "sparse_sigmoid",
     "sparsemax",
@@ -51,6 +67,7 @@ __all__ = [
     "swish",
     "tanh_shrink",
     "threshold",
+    "unfold",
 ]
 
 # -- activations, elementwise ------------------------------------------------------------------------------------------
@@ -283,9 +300,16 @@ def moments(
 ) -> tuple[Tensor, Tensor]:
     """Mean and (biased) variance over ``axes``, summed in float32 at least.
 
-    ``synchronized``: over the batches of all replicas of a distributed run. A program that sees the whole batch, as one
-    process does, has them anyway.
+    ``synchronized``: over all replicas of a distributed run; one process sees the whole batch anyway.
+
+    Raises: NotImplementedError for ``synchronized`` where there are several replicas.
     """
+    if synchronized and backends.current().share() != 1.0:
+        check.fail(
+            "moments",
+            "synchronized=True is not available on several replicas; leave it False: each then takes those of its part",
+            NotImplementedError,
+        )
     wide = _wide(x)
     axes = (axes,) if isinstance(axes, int) else tuple(axes)
     mean = ops.mean(wide, axes, keepdims=True)
@@ -435,3 +459,27 @@ def _layout(x: Tensor, channels_last: bool) -> tuple[Any, Any, Any, Any]:
         check.fail("depth_to_space", f"images must be a batch of rank 4, got shape {tuple(x.shape)}")
     n, *rest = ops.shape(x)
     return (n, *rest) if channels_last else (n, rest[1], rest[2], rest[0])
+
+
+# What ``nyala.ops.nn`` has besides; these modules take from this one.
+from nyala.ops.attention import dot_product_attention  # noqa: E402
+from nyala.ops.conv import (  # noqa: E402
+    adaptive_average_pool,
+    adaptive_max_pool,
+    average_pool,
+    conv,
+    conv_transpose,
+    depthwise_conv,
+    fold,
+    max_pool,
+    separable_conv,
+    unfold,
+)
+from nyala.ops.elementwise import polar  # noqa: E402
+from nyala.ops.loss import (  # noqa: E402
+    binary_crossentropy,
+    categorical_crossentropy,
+    ctc_decode,
+    ctc_loss,
+    sparse_categorical_crossentropy,
+)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nyala import backends, ops
+from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
 
 
@@ -87,3 +88,37 @@ def test_control_flow_of_symbolic_tensors(backend):
     assert ops.vectorized_map(lambda row: ops.sum(row), x).shape == (3,)
     carry, ys = ops.scan(lambda c, row: (c + row, row[0]), np.zeros(2, "float32"), x)
     assert carry.shape == (2,) and ys.shape == (3,)
+
+
+def test_vectorize(backend):
+    a, b = np.arange(6, dtype="float32").reshape(2, 3), np.arange(3, dtype="float32")
+    for fn, kwargs, args, want in (
+        (lambda x, y: x * y, {}, (a, b), a * b),
+        (lambda x, y: x * y, {}, (a, 2.0), a * 2),
+        (lambda x, y: x + ops.sum(ops.convert_to_tensor(y)), {"excluded": {1}}, (a, b), a + b.sum()),
+        (lambda x, y: ops.sum(x * y), {"signature": "(n),(n)->()"}, (a, b), a @ b),
+        (ops.matmul, {"signature": "(m,n),(n)->(m)"}, (np.stack([a, a + 1]), b), np.stack([a @ b, (a + 1) @ b])),
+        (ops.square, {}, (3.0,), 9),
+    ):
+        np.testing.assert_allclose(numpy(ops.vectorize(fn, **kwargs)(*args)), want, rtol=1e-6)
+    with pytest.raises(ValueError, match="signature"):
+        ops.vectorize(lambda x: x, signature="n->n")(a)
+
+
+def test_jvp(backend):
+    x, t = np.array([0.1, 0.5], "float32"), np.array([1.0, -2.0], "float32")
+    out, tangent = ops.jvp(ops.sin, (x,), (t,))
+    np.testing.assert_allclose(numpy(out), np.sin(x), rtol=1e-5)
+    np.testing.assert_allclose(numpy(tangent), np.cos(x) * t, rtol=1e-5)
+    counter = Variable(np.float32(0), trainable=False)
+
+    def fn(pair, z):
+        counter.assign_add(1.0)
+        return {"y": pair[0] * pair[1] + z}, pair[0]
+
+    out, tangent, aux = ops.jvp(fn, ((x, t), 2.0), ((t, x), 1.0), has_aux=True)
+    np.testing.assert_allclose(numpy(tangent["y"]), t * t + x * x + 1, rtol=1e-5)
+    np.testing.assert_allclose(numpy(out["y"]), x * t + 2, rtol=1e-5)
+    assert (numpy(aux) == x).all() and numpy(counter) == 1
+    with pytest.raises(ValueError, match="equally many"):
+        ops.jvp(ops.sin, (x,), ())

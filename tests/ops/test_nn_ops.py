@@ -241,6 +241,7 @@ CROSSENTROPIES = [
 ]
 
 LENGTHS = np.array([3, 1], "int32"), np.array([6, 4], "int32")
+SPOKEN = 2 * normal(2, 6, 4)
 CTC = [
     case("ctc_loss", np.array([[1, 1, 2], [2, 0, 0]], "int32"), normal(2, 6, 4), *LENGTHS, _dtypes=(), _tol=1e-4),
     case(
@@ -251,6 +252,15 @@ CTC = [
         mask_index=3,
         _dtypes=(),
         _tol=1e-4,
+    ),
+    *(
+        case("ctc_decode", SPOKEN, LENGTHS[1], _dtypes=(), _grad=False, _tol=1e-4, **kw)
+        for kw in (
+            {},
+            {"merge_repeated": False, "mask_index": 3},
+            {"strategy": "beam_search", "top_paths": 3},
+            {"strategy": "beam_search", "top_paths": 2, "mask_index": 3},
+        )
     ),
 ]
 

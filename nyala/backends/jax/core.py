@@ -475,6 +475,19 @@ def vectorized_map(function: Callable[..., Any], elements: Any) -> Any:
     return out
 
 
+def jvp(fun: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], has_aux: bool) -> tuple[Any, ...]:
+    written = _written(fun, *primals)
+
+    def pure(*args: Any) -> Any:
+        out, values = _in_scope(fun, written, [v.raw_value for v in written], *args)
+        out, aux = out if has_aux else (out, None)
+        return out, (aux, values)
+
+    out, tangent, (aux, values) = jax.jvp(pure, primals, tangents, has_aux=True)
+    _assign(written, values)
+    return (out, tangent, aux) if has_aux else (out, tangent)
+
+
 CONTROL = {
     "cond": cond,
     "switch": switch,
@@ -483,6 +496,7 @@ CONTROL = {
     "fori_loop": fori_loop,
     "scan": scan,
     "associative_scan": associative_scan,
+    "jvp": jvp,
     "map": map_,
     "vectorized_map": vectorized_map,
 }

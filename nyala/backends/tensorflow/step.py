@@ -385,10 +385,19 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def jvp(fun: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], has_aux: bool) -> tuple[Any, ...]:
+    with tf.autodiff.ForwardAccumulator(tree.flatten(primals), tree.flatten(tangents)) as forward:
+        out = fun(*primals)
+        out, aux = out if has_aux else (out, None)
+        tangent = tree.map(lambda y: forward.jvp(y, unconnected_gradients=tf.UnconnectedGradients.ZERO), out)
+    return (out, tangent, aux) if has_aux else (out, tangent)
+
+
 CONTROL: dict[str, Callable[..., Any]] = {
     "cond": cond,
     "custom_gradient": custom_gradient,
     "fori_loop": fori_loop,
+    "jvp": jvp,
     "scan": scan,
     "switch": switch,
     "vectorized_map": vectorized_map,

@@ -153,7 +153,25 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def jvp(
+    fun: Callable[..., Nest], primals: tuple[Nest, ...], tangents: tuple[Nest, ...], has_aux: bool
+) -> tuple[Nest, ...]:
+    written: list[Any] = []
+
+    def pure(*args: Nest) -> Any:
+        with StateScope() as scope:
+            out = fun(*args)
+        written.extend(scope.written)
+        out, aux = out if has_aux else (out, ())
+        return out, (aux, [scope.values[v] for v in written])
+
+    out, tangent, (aux, values) = torch.func.jvp(pure, primals, tangents, has_aux=True)
+    for variable, value in zip(written, values):
+        variable.assign(value)
+    return (out, tangent, aux) if has_aux else (out, tangent)
+
+
 natives: dict[str, Callable[..., Any]] = {
     "cond": cond, "switch": switch, "while_loop": while_loop, "fori_loop": fori_loop, "scan": scan, "map": map,
-    "vectorized_map": vectorized_map, "custom_gradient": custom_gradient,
+    "vectorized_map": vectorized_map, "custom_gradient": custom_gradient, "jvp": jvp,
 }  # fmt: skip
