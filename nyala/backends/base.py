@@ -209,6 +209,31 @@ class BackendBase:
         """Variables around the storage in ``x``, one of ``foreign_state``; always the same ones."""
         raise NotImplementedError
 
+    def as_module(self, layer: Any) -> Any:
+        """A built layer as a module of the library, on the same memory."""
+        raise NotImplementedError(
+            f"{self.name} has no modules that a layer could become; as_torch_module() is for models on torch: "
+            "model.to_backend('torch')"
+        )
+
+    def run_module(self, module: Any, training: bool | None, args: Any, kwargs: Any) -> Any:
+        """Call one of the library's modules (one of ``foreign_state``)."""
+        raise NotImplementedError(f"{self.name} has no modules")
+
+    def attribute_of_layer(self, layer: Any, name: str) -> Any:
+        """What the library's users ask of a layer as of a module; ``AttributeError`` if nothing."""
+        raise AttributeError(name)
+
+    def load_saved_model(self, path: str) -> Any:
+        """What TensorFlow reads from the folder of a SavedModel."""
+        raise NotImplementedError(
+            f"a SavedModel runs on tensorflow, the backend is {self.name}: nyala.backend_scope('tensorflow')"
+        )
+
+    def saved_variables(self, loaded: Any) -> list[Variable]:
+        """The variables in what ``load_saved_model`` gave."""
+        raise NotImplementedError
+
     def user_code(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """``fn``, which a user wrote, ready to be traced."""
         return fn

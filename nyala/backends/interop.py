@@ -39,5 +39,5 @@ class Citizen(_Plain):
     def _take_waiting(self) -> None:
         """Ask the library for values that it keeps for variables which have been made only now."""
         if "_self_unconditional_deferred_dependencies" in self.__dict__:
-            restore: Any = getattr(self, "_restore_waiting")  # noqa: B009
+            restore: Any = getattr(self, "_restore_waiting")
             restore()

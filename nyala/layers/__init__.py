@@ -29,6 +29,7 @@ from nyala.layers.conv import (
     SeparableConv2D,
 )
 from nyala.layers.core import Dense, EinsumDense, Embedding, Identity, Lambda, Masking
+from nyala.layers.foreign import FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper
 from nyala.layers.input import Input, InputLayer
 from nyala.layers.input_spec import InputSpec
 from nyala.layers.merge import (
@@ -170,4 +171,5 @@ __all__ = [
     "TimeDistributed", "UnitNormalization", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Wrapper",
     "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "add", "average", "concatenate", "deserialize", "dot",
     "get", "maximum", "minimum", "multiply", "serialize", "subtract",
+    "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper",
 ]  # fmt: skip

@@ -98,7 +98,7 @@ class Layer(OldLayer, Configurable):
     supports_masking: bool = False
     input_spec: Any = None
     _untracked: ClassVar[frozenset[str]] = frozenset(
-        {"_init_args", "nodes", "_own_variables", "_losses", "_build_args", "_backend", "_last_input", "_parents"}
+        {"_init_args", "nodes", "_own_variables", "_losses", "_build_args", "_backend", "_last_input", "_parents", "_torch_module"}
     )
 
     built: bool
@@ -842,7 +842,8 @@ class Layer(OldLayer, Configurable):
         ):
             if len(have) != len(got):
                 check.fail(self, f"stateless_call needs {len(have)} {name}_variables, got {len(got)}")
-        with scope.StateScope(dict(zip([*own, *fixed], [*trainable_variables, *non_trainable_variables]))) as state:
+        given = [x.raw_value if isinstance(x, Variable) else x for x in (*trainable_variables, *non_trainable_variables)]
+        with scope.StateScope(dict(zip([*own, *fixed], given))) as state:
             outputs = self(*args, **kwargs)
             losses = self.losses if return_losses else None
         updated = [state.values[v] for v in fixed]
@@ -884,13 +885,34 @@ class Layer(OldLayer, Configurable):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
+    def as_torch_module(self) -> Any:
+        """This layer (built, on torch) as a ``torch.nn.Module`` on the same weights: for torch's optimizers, hooks, state_dict.
+
+        Its ``train()`` and ``eval()`` say whether the layer is called with ``training=True``.
+        """
+        self._check_built("as_torch_module")
+        return self._find_backend().as_module(self)
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked only for what is not there, and for a property that raised AttributeError, which then says it again.
+        own = getattr(type(self), name, None)
+        if isinstance(own, property) and own.fget is not None:
+            return own.fget(self)
+        backend = self.__dict__.get("_backend")
+        if backend is not None and not name.startswith("_"):
+            try:
+                return backend.attribute_of_layer(self, name)
+            except AttributeError:
+                pass
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Layer:
         import copy
 
         new = object.__new__(type(self))
         memo[id(self)] = new
         for key, value in self.__dict__.items():
-            if key not in ("nodes", "_steps", "_backend"):
+            if key not in ("nodes", "_steps", "_backend", "_torch_module"):
                 new.__dict__[key] = copy.deepcopy(value, memo)
         new.__dict__.update(nodes=[], _backend=self._backend)
         return new

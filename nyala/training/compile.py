@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from nyala import backends, ops
 from nyala import losses as losses_
@@ -160,7 +160,7 @@ def _is_metric(x: Any) -> bool:
     return _is_loss(x)
 
 
-class CompileMetrics:
+class CompileMetrics(metrics_.Metric):
     """The metrics of ``compile``, to a ``train_step`` as one metric: lists, or lists and dicts of them by output; those of
     ``weighted`` see sample weights.
     """
@@ -169,7 +169,8 @@ class CompileMetrics:
         self.given = metrics
         self.weighted = weighted
         self.output_names = output_names
-        self.name = "compile_metrics"
+        super().__init__(name="compile_metrics")
+        self._made = True
         self.built = False
         self.rows: list[tuple[int, Any, bool, str]] = []
 
@@ -216,13 +217,11 @@ class CompileMetrics:
         for m in self.metrics:
             m.reset_state()
 
-    def to_backend(self, backend: Any) -> None:
+    def to_backend(self, backend: Any) -> Self:
+        self._backend = backends.get(backend)
         for m in self.metrics:
             m.to_backend(backend)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        self.update_state(*args, **kwargs)
-        return self.result()
+        return self
 
     def update_state(self, y_true: Nest, y_pred: Nest, sample_weight: Nest = None) -> None:
         if not self.built:

@@ -20,6 +20,7 @@ import numpy as np
 from nyala import backends, losses, ops
 from nyala._typing import Nest
 from nyala.base import check, config, tree
+from nyala.base.scope import StateScope
 from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.training import data as data_
@@ -96,6 +97,7 @@ def _step(model: Any, kind: str) -> Callable[[Any], Any]:
 
 def _stateless_step(model: Any, step: Callable[..., Any], data: Any) -> Any:
     """A ``train_step(self, state, data)`` in the manner of Keras on JAX: values in, logs and new values out."""
+    _build_compiled(model, data)
     groups = [model.trainable_variables, model.non_trainable_variables]
     if step.__name__ == "train_step":
         groups.append(model.optimizer.variables)
@@ -107,6 +109,17 @@ def _stateless_step(model: Any, step: Callable[..., Any], data: Any) -> Any:
         for variable, value in zip(group, values):
             variable.assign(value)
     return logs
+
+
+def _build_compiled(model: Any, data: Any) -> None:
+    """Make the losses and metrics of ``compile``, whose state the step is handed, before it runs."""
+    parts = [p for p in (model._compile_loss, model._compile_metrics) if p is not None and not p.built]
+    x, y, _ = data_.unpack_x_y_sample_weight(data)
+    if parts and y is not None and model.built and model._defines_call():
+        with StateScope():
+            y_pred = model(x, training=False)
+        for part in parts:
+            part.build(y, y_pred)
 
 
 def _metric_variables(model: Any) -> list[Variable]:

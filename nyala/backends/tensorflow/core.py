@@ -239,6 +239,17 @@ class Backend(BackendBase):
             )
         return found
 
+    def load_saved_model(self, path: str) -> Any:
+        return tf.saved_model.load(path)
+
+    def saved_variables(self, loaded: Any) -> list[Variable]:
+        trained = {id(v) for v in getattr(loaded, "trainable_variables", ())}
+        found = {id(v): v for v in (*getattr(loaded, "variables", ()), *_held(loaded))}
+        for v in found.values():
+            if trained and id(v) not in trained:
+                v._trainable = False
+        return [self._adopted(v) for v in found.values()]
+
     def user_code(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Python's control flow over tensors works in what a user wrote, as under ``tf.function``."""
         if tf.executing_eagerly() or control_status_ctx().status is Status.DISABLED:
@@ -297,6 +308,12 @@ def _spec_of(x: Any) -> Any:
             "is being built; give the op a static size (for example `size=` or `num_segments=`)"
         )
     return TensorSpec(tuple(x.shape), x.dtype.name)
+
+
+def _held(loaded: Any) -> list[Any]:
+    """The variables that the functions of a SavedModel read."""
+    functions = list(getattr(loaded, "signatures", {}).values())
+    return [v for fn in functions for v in fn.graph.variables]
 
 
 class _Recorder(tf.__internal__.dispatch.GlobalOpDispatcher):

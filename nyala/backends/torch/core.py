@@ -27,7 +27,7 @@ from nyala import backends
 from nyala._typing import Nest
 from nyala.backends import dtypes
 from nyala.backends.base import BackendBase, TensorSpec
-from nyala.backends.torch import fused, step
+from nyala.backends.torch import fused, module, step
 from nyala.backends.torch.natives import natives, rescued
 from nyala.backends.torch.random import next_seed
 from nyala.backends.torch.types import DTYPES, NAMES, default_device, device_scope, native_dtype
@@ -280,6 +280,14 @@ class Backend(BackendBase):
     def no_grad(self) -> AbstractContextManager[Any]:
         # Not inference_mode: its tensors can never enter a later training step.
         return torch.no_grad()
+
+    foreign_state = (torch.nn.Module, torch.nn.Parameter)
+    as_module = staticmethod(module.as_module)
+    run_module = staticmethod(module.run_module)
+    attribute_of_layer = staticmethod(module.attribute_of_layer)
+
+    def adopt(self, x: Any) -> list[Variable]:
+        return module.adopt(self, x)
 
     compile = step.compile
     compile_loop = step.compile_loop
