@@ -665,7 +665,7 @@ class Layer(OldLayer, Configurable):
     def _take_masks(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """Hand the masks of the inputs to the mask arguments that are free; the masks of the first argument."""
         inputs = args[0] if args else kwargs.get(spec.names[0]) if spec.names else None
-        if type(inputs) in backends.backend_of_type:
+        if type(inputs) in backends.backend_of_type or isinstance(inputs, SymbolicTensor):
             found = masks.get_mask(inputs)
         elif isinstance(inputs, (list, tuple, dict)):
             found = tree.map(masks.get_mask, inputs)
@@ -748,9 +748,14 @@ class Layer(OldLayer, Configurable):
                 self._check_input(args[0] if args else kwargs.get(spec.names[0]), backend)
         finally:
             _context.stack, _context.training, _context.call_id = outer
-        specs = infer.infer(self._call_abstract, args, kwargs, backend)
+        given = dict(kwargs)
+        inputs, in_masks = self._take_masks(spec, args, given)
+        specs = infer.infer(self._call_abstract, args, given, backend)
         outputs = symbolic_outputs(specs, backend)
+        # The node keeps the call as it was written: when it is run, masks travel with the values.
         Node(self, args, kwargs, outputs)
+        if self.supports_masking or in_masks is not None or type(self).compute_mask is not Layer.compute_mask:
+            self._give_mask(inputs, in_masks, outputs)
         return outputs
 
     def _call_abstract(self, *args: Any, **kwargs: Any) -> Any:

@@ -245,6 +245,73 @@ class Embedding(_weights.LoRA):
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
 
+class ReversibleEmbedding(Embedding):
+    """An ``Embedding`` that also turns vectors into scores of the indices: ``layer(y, reverse=True)`` is y @ embeddings^T.
+
+    Press & Wolf 2016, https://arxiv.org/abs/1608.05859
+
+    Args:
+        tie_weights: whether the way back takes the same table; else one of its own, ``reverse_embeddings``.
+        reverse_dtype: the dtype that the scores are computed in; default the compute dtype.
+        logit_soft_cap: c keeps scores inside (-c, c) by c * tanh(score / c).
+
+    Shapes: (batch, ...) of ints -> (batch, ..., output_dim), reversed (batch, ..., output_dim) -> (batch, ...,
+    input_dim); reverse_embeddings (output_dim, input_dim).
+    """
+
+    config_order = (
+        *Layer.config_order, "input_dim", "output_dim", "embeddings_initializer", "embeddings_regularizer",
+        "activity_regularizer", "embeddings_constraint", "mask_zero", "quantization_config", "tie_weights",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        tie_weights: bool = True,
+        embeddings_initializer: Identifier = "uniform",
+        embeddings_regularizer: Identifier = None,
+        embeddings_constraint: Identifier = None,
+        mask_zero: bool = False,
+        reverse_dtype: str | None = None,
+        logit_soft_cap: float | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer=embeddings_initializer,
+            embeddings_regularizer=embeddings_regularizer,
+            embeddings_constraint=embeddings_constraint,
+            mask_zero=mask_zero,
+            **kwargs,
+        )
+        self.tie_weights = tie_weights
+        self.reverse_dtype = reverse_dtype if reverse_dtype is None else dtypes.standardize(reverse_dtype)
+        self.logit_soft_cap = logit_soft_cap
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        super().build(input_shape)
+        if not self.tie_weights:
+            self.reverse_embeddings = self.add_weight(
+                (self.output_dim, self.input_dim), self.embeddings_initializer, name="reverse_embeddings"
+            )
+
+    def call(self, inputs: TensorLike, reverse: bool = False) -> Tensor:
+        if not reverse:
+            return super().call(inputs)
+        dtype = self.reverse_dtype or self.compute_dtype
+        table = ops.transpose(self.embeddings) if self.tie_weights else self.reverse_embeddings
+        scores = ops.matmul(ops.cast(inputs, dtype), ops.cast(table, dtype))
+        if self.logit_soft_cap is None:
+            return scores
+        return ops.multiply(ops.tanh(ops.divide(scores, self.logit_soft_cap)), self.logit_soft_cap)
+
+    def compute_mask(self, inputs: TensorLike, mask: Any = None) -> Tensor | None:
+        vectors = dtypes.is_float(ops.dtype(inputs)) and len(inputs.shape) > 1 and inputs.shape[-1] == self.output_dim
+        return mask if vectors else super().compute_mask(inputs)  # vectors: on the way back their mask stays
+
+
 class Identity(Layer):
     """y = x"""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nyala import initializers, ops
 from nyala._typing import Identifier, Shape, Tensor, TensorLike
-from nyala.base import check
+from nyala.base import check, config
 from nyala.base.variable import Variable
 from nyala.layers import _weights
 from nyala.layers.base import Layer
@@ -50,16 +51,19 @@ class BatchNormalization(_Normalization):
         axis: the axis that keeps its own statistics, usually the channels.
         momentum: of the moving statistics, in [0, 1]. epsilon: added to the variance.
         center, scale: whether ``beta`` is added, ``gamma`` multiplied by.
-        synchronized: must be false: statistics of several devices are not available.
-        renorm: must be false: batch renormalization is not available.
+        synchronized: whether replicas take the statistics of their batches together; where there are several it raises.
+        renorm: whether training normalizes nearly as inference does: (x - mean) / stddev * r + d with r = stddev /
+            renorm_stddev and d = (mean - renorm_mean) / renorm_stddev as constants. Ioffe 2017, https://arxiv.org/abs/1702.03275
+        renorm_clipping: the limits ``rmax``, ``rmin`` of r and ``dmax`` of abs(d), each optional.
+        renorm_momentum: of ``renorm_mean`` and ``renorm_stddev``, in [0, 1].
 
-    Shapes: gamma, beta, moving_mean, moving_variance (channels,).
+    Shapes: gamma, beta, moving_mean, moving_variance (channels,); with ``renorm`` moving_stddev, renorm_mean, renorm_stddev.
     """
 
     config_order = (
         *Layer.config_order, "axis", "momentum", "epsilon", "center", "scale", "beta_initializer",
         "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer", "beta_regularizer",
-        "gamma_regularizer", "beta_constraint", "gamma_constraint", "synchronized",
+        "gamma_regularizer", "beta_constraint", "gamma_constraint", "synchronized", "renorm",
     )  # fmt: skip
 
     def __init__(
@@ -88,21 +92,33 @@ class BatchNormalization(_Normalization):
             axis = axis[0]
         if not check.is_int(axis) or axis == 0:
             check.fail(self, f"axis must be an int other than 0, the batch, got {axis!r}")
-        if synchronized:
-            check.fail(self, "synchronized=True is not available; leave it False", NotImplementedError)
-        if renorm or renorm_clipping is not None:
-            check.fail(self, "batch renormalization is not available; leave renorm False", NotImplementedError)
         self.axis = axis
         self.momentum = check.number_in(self, "momentum", momentum, 0, 1)
-        self.synchronized = False
+        self.synchronized = bool(synchronized)
+        self.renorm = bool(renorm)
+        self.renorm_clipping = self._clipping(renorm_clipping) if renorm else renorm_clipping
+        self.renorm_momentum = check.number_in(self, "renorm_momentum", renorm_momentum, 0, 1)
         beta = beta_initializer, beta_regularizer, beta_constraint
         gamma = gamma_initializer, gamma_regularizer, gamma_constraint
         self._set_weights(epsilon, center, scale, beta, gamma)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
 
+    def _clipping(self, limits: Any) -> dict[str, float]:
+        if limits is not None and not isinstance(limits, Mapping):
+            check.fail(self, f"renorm_clipping must be a dict of rmax, rmin and dmax, got {limits!r}", TypeError)
+        limits = dict(limits or {})
+        for name in limits:
+            check.one_of(self, "a key of renorm_clipping", name, ("rmax", "rmin", "dmax"))
+        if limits.get("rmax", math.inf) <= limits.get("rmin", -math.inf):
+            check.fail(self, f"rmax must be greater than rmin in renorm_clipping, got {limits}")
+        return limits
+
     moving_mean: Variable
     moving_variance: Variable
+    moving_stddev: Variable
+    renorm_mean: Variable
+    renorm_stddev: Variable
 
     def build(self, input_shape: Shape) -> None:
         ndim = len(input_shape)
@@ -110,8 +126,11 @@ class BatchNormalization(_Normalization):
             check.fail(self, f"axis {self.axis} is not an axis of an input of shape {tuple(input_shape)}")
         shape = (input_shape[self.axis],)
         self._add_weights(shape, autocast=False)
-        for name in ("moving_mean", "moving_variance"):
-            initializer = getattr(self, f"{name}_initializer")
+        initial: dict[str, Any] = {n: getattr(self, f"{n}_initializer") for n in ("moving_mean", "moving_variance")}
+        if self.renorm:
+            initial |= {"moving_stddev": self._root, "renorm_mean": self.moving_mean_initializer}
+            initial |= {"renorm_stddev": self._root}
+        for name, initializer in initial.items():
             weight = self.add_weight(shape, initializer, trainable=False, autocast=False, aggregation="mean", name=name)
             setattr(self, name, weight)
         self.input_spec = InputSpec(ndim=ndim, axes={self.axis: shape[0]})
@@ -120,25 +139,56 @@ class BatchNormalization(_Normalization):
     def call(self, inputs: TensorLike, training: bool | None = None, mask: TensorLike = None) -> Tensor:
         half = self.compute_dtype in _HALF
         x = ops.cast(inputs, "float32") if half else inputs
+        scale, offset = self.gamma, self.beta
         if training and self.trainable:
-            mean, variance = ops.moments(x, self._reduced) if mask is None else self._masked_moments(x, mask)
-            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(ops.add(ops.multiply(moving, self.momentum), ops.multiply(now, 1 - self.momentum)))
+            if mask is None:
+                mean, variance = ops.moments(x, self._reduced, synchronized=self.synchronized)
+            else:
+                mean, variance = self._masked_moments(x, mask)
+            if self.renorm:
+                scale, offset = self._renormalized(mean, variance)
+            else:
+                _follow(self.moving_variance, variance, self.momentum)
+            _follow(self.moving_mean, mean, self.momentum)
         else:
             mean, variance = self.moving_mean, self.moving_variance
-        y = ops.batch_normalization(x, mean, variance, self.axis, self.beta, self.gamma, self.epsilon)
+        y = ops.batch_normalization(x, mean, variance, self.axis, offset, scale, self.epsilon)
         return ops.cast(y, self.compute_dtype) if half else y
+
+    def _root(self, shape: Shape, dtype: Any = None) -> Tensor:
+        return ops.sqrt(self.moving_variance_initializer(shape, dtype))
+
+    def _renormalized(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """``gamma`` and ``beta`` with r and d in them; the running statistics move on."""
+        stddev = ops.sqrt(ops.add(variance, self.epsilon))
+        r = ops.divide(stddev, self.renorm_stddev)
+        d = ops.divide(ops.subtract(mean, self.renorm_mean), self.renorm_stddev)
+        limits = self.renorm_clipping or {}
+        r = ops.stop_gradient(ops.clip(r, limits.get("rmin", 0.0), limits.get("rmax", math.inf)))
+        most = limits.get("dmax", math.inf)
+        d = ops.stop_gradient(ops.clip(d, -most, most))
+        _follow(self.renorm_mean, mean, self.renorm_momentum)
+        _follow(self.renorm_stddev, stddev, self.renorm_momentum)
+        _follow(self.moving_stddev, stddev, self.momentum)
+        self.moving_variance.assign(ops.subtract(ops.square(self.moving_stddev), self.epsilon))
+        if self.gamma is not None:
+            r, d = ops.multiply(r, self.gamma), ops.multiply(d, self.gamma)
+        return r, d if self.beta is None else ops.add(d, self.beta)
 
     def _masked_moments(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         weights = ops.cast(mask, x.dtype)
         for _ in range(len(x.shape) - len(weights.shape)):
             weights = ops.expand_dims(weights, -1)
         weights = ops.broadcast_to(weights, ops.shape(x))
-        total = ops.add(ops.sum(weights, self._reduced, keepdims=True), self.epsilon)
+        total = ops.maximum(ops.sum(weights, self._reduced, keepdims=True), config.epsilon())
         mean = ops.divide(ops.sum(ops.multiply(weights, x), self._reduced, keepdims=True), total)
         squares = ops.multiply(weights, ops.square(ops.subtract(x, mean)))
         variance = ops.divide(ops.sum(squares, self._reduced, keepdims=True), total)
         return ops.squeeze(mean, self._reduced), ops.squeeze(variance, self._reduced)
+
+
+def _follow(moving: Variable, now: Tensor, momentum: float) -> None:
+    moving.assign(ops.add(ops.multiply(moving, momentum), ops.multiply(now, 1 - momentum)))
 
 
 class LayerNormalization(_Normalization):

@@ -12,7 +12,7 @@ class Case:
 
     ``shape``: of the input, or a list of shapes. ``free``: axes besides the batch that may be unknown. ``high``: inputs
     are ints below it. ``train``: whether ``training=True`` is deterministic. ``mask``: how many leading axes the mask
-    of each input has. ``half``: tolerance of ``mixed_float16`` against float32.
+    of each input has. ``half``: tolerance of ``mixed_float16`` against float32. ``spread``: the inputs are arguments, no list.
     """
 
     layer: str
@@ -23,6 +23,7 @@ class Case:
     train: bool = True
     mask: int = 0
     half: float = 2e-2
+    spread: bool = False
 
     @property
     def id(self) -> str:
@@ -44,6 +45,9 @@ IMG1, SEQ1, VOL1 = (2, 4, 6, 7), (2, 4, 7), (2, 2, 5, 4, 6)
 FIRST = "channels_first"
 T, S, V = {"free": (1,)}, {"free": (1, 2)}, {"free": (1, 2, 3)}
 RANDOM = {"train": False}
+PAIR = {"spread": True, "mask": 2}
+HEADS, GROUPS = {"num_heads": 2, "key_dim": 3}, {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}
+THREE = [SEQ, (2, 3, 5), (2, 3, 2)]
 
 CASES = [
     # core
@@ -61,6 +65,7 @@ CASES = [
     C("EinsumDense", SEQ, equation="abc,cd->abd", output_shape=(None, 3), lora_rank=2, opt=T),
     C("Embedding", (2, 5), input_dim=6, output_dim=3, opt={"high": 6, "free": (1,)}),
     C("Embedding", (2, 5), input_dim=6, output_dim=3, mask_zero=True, lora_rank=2, opt={"high": 6, "mask": 2}),
+    C("ReversibleEmbedding", input_dim=6, output_dim=3, opt={"high": 6, "free": (1,)}),
     C("Identity", SEQ, opt={"mask": 2}),
     C("Masking", SEQ, mask_value=0.5, opt={"mask": 2, **T}),
     # activation
@@ -156,6 +161,8 @@ CASES = [
     C("BatchNormalization", IMG, momentum=0.8, epsilon=1e-2, opt=S),
     C("BatchNormalization", IMG1, axis=1, center=False),
     C("BatchNormalization", SEQ, scale=False, gamma_regularizer="l2", opt={"mask": 2, **T}),
+    C("BatchNormalization", SEQ, renorm=True, momentum=0.8, renorm_momentum=0.7, opt={"half": 4e-2, **T}),
+    C("BatchNormalization", renorm=True, renorm_clipping={"rmax": 1.1, "rmin": 0.9, "dmax": 0.1}, scale=False),
     C("LayerNormalization", SEQ, opt=T),
     C("LayerNormalization", IMG, axis=(1, 3), center=False),
     C("LayerNormalization", SEQ, axis=1, scale=False, epsilon=1e-2),
@@ -203,6 +210,19 @@ CASES = [
     C("ConvLSTM2D", (2, 2, 3, 4, 2), filters=2, kernel_size=2, padding="same", strides=(1, 2)),
     C("ConvLSTM2D", (2, 2, 2, 4, 3), filters=1, kernel_size=2, data_format=FIRST, unit_forget_bias=False),
     C("ConvLSTM3D", (2, 2, 3, 2, 2, 1), filters=1, kernel_size=2, go_backwards=True),
+    # attention
+    C("MultiHeadAttention", [SEQ, (2, 3, 4)], **HEADS, opt=PAIR | T),
+    C("MultiHeadAttention", THREE, **HEADS, use_gate=True, output_shape=(3, 2), opt={"spread": True}),
+    C("MultiHeadAttention", [SEQ, SEQ], **HEADS, activity_regularizer="l2", use_gate=True, sliding_window=2, opt=PAIR),
+    C("MultiHeadAttention", [(2, 3, 4, 2), (2, 5, 4, 2)], **HEADS, attention_axes=1, dropout=0.5, opt=PAIR | RANDOM | S),
+    C("MultiHeadAttention", [(2, 3, 2, 4)] * 2, **HEADS, use_bias=False, kernel_regularizer="l1", opt=PAIR),
+    C("GroupQueryAttention", [SEQ, (2, 3, 4)], **GROUPS, opt=PAIR | T),
+    C("GroupQueryAttention", [SEQ, SEQ, (2, 7, 2)], **GROUPS, sliding_window=2, use_gate=True, opt={"spread": True}),
+    C("GroupQueryAttention", [SEQ, SEQ], **GROUPS, activity_regularizer="l1", seed=1, dropout=0.3, opt=PAIR | RANDOM),
+    C("Attention", [SEQ, (2, 3, 4)], opt={"mask": 2, **T}),
+    C("Attention", [SEQ, (2, 3, 4), (2, 3, 4)], use_scale=True, score_mode="concat", seed=3, dropout=0.2, opt=RANDOM),
+    C("AdditiveAttention", [SEQ, (2, 3, 4)], opt={"mask": 2, **T}),
+    C("AdditiveAttention", [SEQ, SEQ], use_scale=False, dropout=0.1, opt=RANDOM),
     # data
     C("Rescaling", IMG, scale=0.5, offset=-1.0, opt=S),
     C("Rescaling", IMG, scale=[1.0, 2.0, 3.0, 4.0], offset=[0.0, 1.0, 0.0, 1.0]),

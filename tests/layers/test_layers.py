@@ -36,8 +36,11 @@ def array(x: Any) -> np.ndarray:
         (lambda: layers.Reshape((5,))(X), "cannot give 12 numbers"),
         (lambda: layers.Permute((0, 1)), "dims must be an order of 1, ..., 2, got (0, 1)"),
         (lambda: layers.BatchNormalization(axis=4)(X), "axis 4 is not an axis of an input of shape (2, 4, 3)"),
-        (lambda: layers.BatchNormalization(synchronized=True), "synchronized=True is not available"),
-        (lambda: layers.BatchNormalization(renorm=True), "batch renormalization is not available"),
+        (lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"r": 1}), "a key of renorm_clipping must be"),
+        (
+            lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"rmax": 1, "rmin": 2}),
+            "rmax must be greater",
+        ),
         (lambda: layers.GroupNormalization(2)(X), "groups must divide the 3 channels of the input, got 2"),
         (lambda: layers.Dropout(1.5), "rate must be a number in [0, 1], got 1.5"),
         (lambda: layers.Subtract()([X, X, X]), "expected a list of 2 inputs, got 3 of them"),

@@ -123,12 +123,14 @@ class _Heads(Layer):
         dense = EinsumDense(
             equation,
             sizes,
+            activation="sigmoid" if role == "gate" else None,
             bias_axes=bias_axes if self.use_bias else None,
             activity_regularizer=self._regularize_projections,
             dtype=self.dtype_policy,
             name=name,
             **fresh,
         )
+        dense.supports_masking = True  # its input may carry a mask, which is heeded here
         setattr(self, "_gate_dense" if role == "gate" else self._place.format(role), dense)
         dense.build(shape)
 
@@ -151,7 +153,7 @@ class _Heads(Layer):
         if self.flash_attention and return_attention_scores:
             check.fail(self, "flash attention keeps no scores; leave return_attention_scores False")
         key = value if key is None else key
-        gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
+        gate = self._gate_dense(query) if self.use_gate else None
         q, k, v = (self._folded(self._dense(r)(x)) for r, x in (("query", query), ("key", key), ("value", value)))
         mask = self._mask(query, value, query_mask, value_mask, key_mask, attention_mask)
         if self.sliding_window is not None:
