@@ -105,7 +105,9 @@ def moved(layer: Layer, x: Any, owner: Any, backend: Any) -> Any:
 
 
 def bound_arguments(layer: Layer, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of ``call`` by name, in the order of its signature."""
+    """The arguments of ``call`` by name, in the order of its signature; ``training`` need not be given, ever."""
+    if spec.training and "training" not in (*spec.positional[: len(args)], *kwargs):
+        kwargs = {**kwargs, "training": None}
     try:
         bound = spec.signature.bind(layer, *args, **kwargs).arguments
     except TypeError as error:

@@ -65,7 +65,8 @@ def _better(callback: MonitorCallback) -> str:
     name = callback.monitor.removeprefix("val_")
     if name == "loss" or name.endswith("_loss"):
         return "min"
-    for metric in getattr(callback.model, "metrics", ()) or ():
+    groups = getattr(callback.model, "metrics", ()) or ()
+    for metric in [m for group in groups for m in (group, *group.metrics)]:
         # Keras calls the metrics of a named output "output_metric".
         if (name == metric.name or name.endswith("_" + metric.name)) and (found := _direction_of(metric)) is not None:
             return found
