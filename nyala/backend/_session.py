@@ -309,33 +309,39 @@ def gradients(loss: Any, variables: Any) -> list[Any]:
             "needs a symbolic loss, made from a model's outputs; for values use nyala.value_and_grad(loss_fn, variables)()",
             NotImplementedError,
         )
-    by_tensor = [v for v in wanted if isinstance(v, SymbolicTensor)]
-    by_variable = [v for v in wanted if isinstance(v, Variable)]
-    if len(by_tensor) + len(by_variable) < len(wanted):
+    if not all(isinstance(v, (SymbolicTensor, Variable)) for v in wanted):
         check.fail("K.gradients", "takes symbolic tensors and variables", TypeError)
-    needed = _sources(loss, by_tensor)
-    graph = Graph([*by_tensor, *needed], loss, "K.gradients")
-
-    def gradient(*values: Any) -> list[Any]:
-        first, rest = list(values[: len(by_tensor)]), list(values[len(by_tensor) :])
-        backend = backends.current()
-        by: list[Any] = []
-        if by_tensor:
-            by = backend.grad(lambda *xs: ops.sum(graph.run([*xs, *rest])), first)[1]
-        if by_variable:
-            run = backend.value_and_grad(lambda: ops.sum(graph.run([*first, *rest])), by_variable)
-            by += [ops.zeros(v.shape, v.dtype) if g is None else g for g, v in zip(run()[1], by_variable)]
-        return by
-
-    made = record(gradient, (*by_tensor, *needed), {})
-    found = iter(made[: len(by_tensor)]), iter(made[len(by_tensor) :])
-    return [next(found[isinstance(v, Variable)]) for v in wanted]
+    weights = [v for v in wanted if isinstance(v, Variable)]
+    by_weight = iter(_gradients_of_weights(loss, weights) if weights else ())
+    # One graph a tensor, cut at it alone: a cut at another one would hide the paths through that.
+    return [next(by_weight) if isinstance(v, Variable) else _gradient(loss, v) for v in wanted]
 
 
-def _sources(x: SymbolicTensor, stop: list[SymbolicTensor]) -> list[SymbolicTensor]:
+def _gradient(loss: SymbolicTensor, x: SymbolicTensor) -> SymbolicTensor:
+    needed = _sources(loss, x)
+    graph = Graph([x, *needed], loss, "K.gradients")
+
+    def gradient(value: Any, *rest: Any) -> Tensor:
+        return backends.current().grad(lambda v: ops.sum(graph.run([v, *rest])), [value])[1][0]
+
+    return record(gradient, (x, *needed), {})
+
+
+def _gradients_of_weights(loss: SymbolicTensor, weights: list[Variable]) -> list[SymbolicTensor]:
+    needed = _sources(loss)
+    graph = Graph(needed, loss, "K.gradients")
+
+    def gradients(*values: Any) -> list[Tensor]:
+        run = backends.current().value_and_grad(lambda: ops.sum(graph.run(list(values))), weights)
+        return [ops.zeros(v.shape, v.dtype) if g is None else g for g, v in zip(run()[1], weights)]
+
+    return record(gradients, tuple(needed), {})
+
+
+def _sources(x: SymbolicTensor, stop: SymbolicTensor | None = None) -> list[SymbolicTensor]:
     """The graph's inputs that lead to x otherwise than through ``stop``."""
     found: dict[int, SymbolicTensor] = {}
-    seen = {id(s) for s in stop}
+    seen = {id(stop)}
     todo = [x]
     while todo:
         tensor = todo.pop()

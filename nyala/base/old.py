@@ -80,7 +80,6 @@ LAYER_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "b_constraint": ("bias_constraint",),
     "dropout_W": ("dropout",),
     "dropout_U": ("recurrent_dropout",),
-    "consume_less": ("implementation",),
     "p": ("rate",),
     "sigma": ("stddev",),
     "alpha": ("negative_slope",),
@@ -98,7 +97,6 @@ _SPLIT = {"kernel_size": (("nb_row", "nb_col"), ("kernel_dim1", "kernel_dim2", "
 
 _VALUES: Mapping[str, Mapping[Any, Any]] = {
     "data_format": {"tf": "channels_last", "th": "channels_first", "default": None},
-    "implementation": {"cpu": 1, "mem": 1, "gpu": 2},
     "unit_forget_bias": {"one": True, "ones": True, "zero": False, "zeros": False},
 }
 
@@ -106,6 +104,7 @@ _DROPPED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "dynamic": ((True, False), "nothing: every layer may be dynamic; compile(run_eagerly=True) runs it line by line"),
     "mode": ((0,), "another layer: LayerNormalization for mode=1, a layer of your own for mode=2"),
     "fused": ((None, True, False), "nothing: the backend takes its fast kernel by itself"),
+    "consume_less": (("cpu", "mem", "gpu"), "nothing: the backend takes its fast kernel by itself"),
     "virtual_batch_size": ((None,), "a smaller batch_size in fit"),
     "time_major": ((False,), "ops.swapaxes(x, 0, 1) before and after the layer"),
     "input_dtype": ((None, "float32", "int32", "int64"), "Input(shape=..., dtype=...)"),

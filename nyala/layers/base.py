@@ -901,8 +901,9 @@ class Layer(OldLayer, Configurable):
     def __getattr__(self, name: str) -> Any:
         # Asked only for what is not there, and for a property that raised AttributeError, which then says it again.
         own = getattr(type(self), name, None)
-        if isinstance(own, property) and own.fget is not None:
-            return own.fget(self)
+        get = own.fget if isinstance(own, property) else own.get if isinstance(own, old.Attribute) else None
+        if get is not None:
+            return get(self)
         backend = self.__dict__.get("_backend")
         if backend is not None and not name.startswith("_"):
             try:

@@ -1,0 +1,399 @@
+"""What programs for Keras 1 and 2 write: it works, and the modern spelling is told once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nyala
+from nyala import layers, losses, metrics, ops, optimizers
+from nyala.base import old
+
+ROW: Any = lambda cls, args, kwargs, **today: (cls, args, kwargs, today)  # noqa: E731
+
+LAYERS = [
+    ROW("Dense", (), dict(output_dim=3, init="uniform", bias=False, W_regularizer="l2"), units=3, kernel_initializer="uniform", use_bias=False, kernel_regularizer="l2"),
+    ROW("Dense", (3,), dict(b_regularizer="l1", W_constraint="nonneg", b_constraint="nonneg"), units=3, bias_regularizer="l1", kernel_constraint="nonneg", bias_constraint="nonneg"),
+    ROW("Conv2D", (), dict(nb_filter=4, nb_row=3, nb_col=5, border_mode="same", subsample=(2, 1)), filters=4, kernel_size=(3, 5), padding="same", strides=(2, 1)),
+    ROW("Convolution2D", (4, 3, 5), dict(border_mode="same", dim_ordering="tf"), filters=4, kernel_size=(3, 5), padding="same", data_format="channels_last"),
+    ROW("Convolution2D", (4, 3, 3), dict(dim_ordering="th", init="normal"), filters=4, kernel_size=(3, 3), data_format="channels_first", kernel_initializer="normal"),
+    ROW("Conv2D", (4, 3, 2), {}, filters=4, kernel_size=3, strides=2),
+    ROW("Conv2D", (4, (3, 3)), dict(atrous_rate=2), filters=4, kernel_size=(3, 3), dilation_rate=2),
+    ROW("Conv1D", (), dict(nb_filter=2, filter_length=3, subsample_length=2), filters=2, kernel_size=3, strides=2),
+    ROW("Conv3D", (), dict(nb_filter=2, kernel_dim1=1, kernel_dim2=2, kernel_dim3=3), filters=2, kernel_size=(1, 2, 3)),
+    ROW("MaxPooling2D", ((2, 2),), dict(border_mode="same", dim_ordering="default"), pool_size=(2, 2), padding="same"),
+    ROW("MaxPooling1D", (), dict(pool_length=3, stride=2), pool_size=3, strides=2),
+    ROW("UpSampling1D", (), dict(length=3), size=3),
+    ROW("Dropout", (), dict(p=0.25), rate=0.25),
+    ROW("GaussianNoise", (), dict(sigma=0.25), stddev=0.25),
+    ROW("Embedding", (7, 3), dict(init="normal", W_regularizer="l2"), input_dim=7, output_dim=3, embeddings_initializer="normal", embeddings_regularizer="l2"),
+    ROW("BatchNormalization", (), dict(mode=0, beta_init="one", fused=True), beta_initializer="one"),
+    ROW("LeakyReLU", (), dict(alpha=0.25), negative_slope=0.25),
+    ROW("LSTM", (), dict(output_dim=3, inner_activation="sigmoid", inner_init="zeros", forget_bias_init="one", dropout_W=0.25, dropout_U=0.5, U_regularizer="l2", consume_less="gpu"), units=3, recurrent_activation="sigmoid", recurrent_initializer="zeros", unit_forget_bias=True, dropout=0.25, recurrent_dropout=0.5, recurrent_regularizer="l2"),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def told_again() -> Iterator[None]:
+    old.forget()
+    yield
+    old.forget()
+
+
+def _told(caught: Any) -> list[str]:
+    return [str(w.message) for w in caught if w.category is old.OldSpelling]
+
+
+@pytest.mark.parametrize("row", LAYERS, ids=lambda row: f"{row[0]}-{'-'.join(row[2])}")
+def test_old_arguments_of_layers(row: Any) -> None:
+    name, args, kwargs, today = row
+    cls = getattr(layers, name)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = cls(*args, **kwargs, name="x").get_config()
+        again = cls(*args, **kwargs, name="x").get_config()
+    assert found == again
+    assert found == cls(**today, name="x").get_config()
+    # Once a spelling; what asked for nothing is not spoken of.
+    words = set(kwargs) - {"mode", "fused", "consume_less"}
+    assert len(_told(caught)) == len(set(_told(caught))) and bool(_told(caught)) == bool(words)
+    assert all(w.filename == __file__ for w in caught if w.category is old.OldSpelling)
+
+
+def test_what_has_no_successor_says_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"mode=1 of older Keras .* LayerNormalization"):
+        layers.BatchNormalization(mode=1)
+    with pytest.raises(TypeError, match=r"unknown argument 'foo'"):
+        layers.Dense(1, foo=2)
+
+
+SHAPES = [
+    (dict(input_shape=(4,)), (None, 4)), (dict(input_dim=4), (None, 4)), (dict(batch_input_shape=(2, 4)), (2, 4)),
+    (dict(input_shape=(4,), batch_size=2), (2, 4)), (dict(input_dim=4, input_length=3), (None, 3, 4)),
+    (dict(input_dim=4, input_length=None), (None, None, 4)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "shape"), SHAPES, ids=str)
+def test_the_input_shape_of_a_first_layer(given: dict[str, Any], shape: Any) -> None:
+    weights = [np.full((4, 2), 0.5, "float32"), np.ones(2, "float32")]
+    with pytest.warns(old.OldSpelling, match=r"Input\(shape"):
+        model = nyala.Sequential([layers.Dense(2, weights=weights, **given)])
+    assert model.input_shape == shape and model.layers[0].output_shape == (*shape[:-1], 2)
+    np.testing.assert_array_equal(model.get_weights()[0], weights[0])
+
+
+def test_a_layer_as_keras_1_and_2_wrote_it(backend: str) -> None:
+    class Scale(layers.Layer):
+        def __init__(self, output_dim: int, **kwargs: Any):
+            self.output_dim = output_dim
+            super().__init__(**kwargs)
+
+        def build(self, input_shape: Any) -> None:
+            self.k = self.add_weight("k", (input_shape[1], self.output_dim), initializer="one", trainable=True)
+            self.b = self.add_weight((self.output_dim,), "zero", "b")
+            self.n = self.add_variable(name="n", shape=(), initializer="zeros", trainable=False, use_resource=True)
+            super().build(input_shape)
+
+        def call(self, x: Any, mask: Any = None) -> Any:
+            self.add_update([(self.n, self.n + 1)], x)
+            return nyala.backend.dot(x, self.k) + self.b
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return (input_shape[0], self.output_dim)
+
+    with pytest.warns(old.OldSpelling):
+        layer = Scale(3, input_shape=(4,))
+        model = nyala.Sequential([layer])
+        x = np.ones((2, 4), "float32")
+        np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), np.full((2, 3), 4.0))
+        layer(x, training=True)
+    assert [w.name for w in layer.weights] == ["k", "b", "n"] and len(layer.trainable_weights) == 2
+    assert layer.n.numpy() == 1
+    assert model.layers[0].get_output_at(0).shape == (None, 3) and layer.updates == []
+    assert model.model is model and model.uses_learning_phase is False
+
+
+def test_nodes() -> None:
+    x = layers.Input((3,))
+    first, second = layers.Dense(2), layers.Dense(1)
+    second(first(x))
+    assert second.inbound_nodes[0].inbound_layers is first
+    assert [n.outbound_layer for n in first.outbound_nodes] == [second]
+    assert first._outbound_nodes[0].input_tensors[0] is first.output
+    assert first.get_output_shape_at(0) == (None, 2)
+
+
+def _data() -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.default_rng(0).random((64, 4), dtype="float32")
+    return x, (x.sum(1) > 2).astype("float32")
+
+
+def _model(outputs: int = 1, **compile: Any) -> Any:
+    x = layers.Input((4,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = nyala.Model(
+            input=x, output=layers.Dense(outputs, activation="sigmoid" if outputs == 1 else "softmax")(x)
+        )
+    model.compile(**{"optimizer": "sgd", "loss": "mse", **compile})
+    return model
+
+
+def test_training_as_older_keras_wrote_it(backend: str) -> None:
+    x, y = _data()
+
+    def batches() -> Any:
+        while True:
+            yield x[:16], y[:16]
+
+    model = _model(metrics=["acc"], sample_weight_mode=None)
+    with pytest.warns(old.OldSpelling):
+        history = model.fit(x, y, nb_epoch=2, batch_size=32, verbose=0).history
+        assert len(history["acc"]) == 2 and model.metrics_names == ["loss", "acc"]
+        steps = int(model.optimizer.iterations.numpy())
+        more = model.fit_generator(
+            batches(), samples_per_epoch=40, nb_epoch=2, verbose=0, validation_data=batches(), nb_val_samples=32
+        )
+        assert int(model.optimizer.iterations.numpy()) - steps == 2 * 3 and "val_acc" in more.history
+        model.fit_generator(batches(), steps_per_epoch=2, epochs=1, verbose=0, workers=1, max_queue_size=5)
+        assert int(model.optimizer.iterations.numpy()) - steps == 8
+        np.testing.assert_allclose(
+            model.evaluate_generator(batches(), steps=1), model.evaluate(x[:16], y[:16], verbose=0), rtol=1e-5
+        )
+        assert model.predict_generator(batches(), 2).shape == (32, 1)
+        model.reset_metrics()
+
+
+def test_predict_classes_and_proba(backend: str) -> None:
+    x, _ = _data()
+    for outputs in (1, 3):
+        model = _model(outputs)
+        values = model.predict(x, verbose=0)
+        np.testing.assert_allclose(model.predict_proba(x), values, rtol=1e-6)
+        expected = values.argmax(-1) if outputs > 1 else (values > 0.5).astype("int32")
+        np.testing.assert_array_equal(model.predict_classes(x), expected)
+    linear = nyala.Sequential([layers.Dense(1, kernel_initializer=nyala.initializers.Constant(9.0))])
+    with pytest.raises(ValueError, match=r"no probabilities; end the model with"):
+        linear.predict_proba(x)
+    for name in ("total_loss", "targets"):
+        with pytest.raises(AttributeError, match="compute_loss"):
+            getattr(linear, name)
+    linear.targets = [1]  # a program's own attribute
+    assert linear.targets == [1]
+
+
+def test_workers_are_those_of_the_data_set() -> None:
+    class Batches(nyala.utils.Sequence):
+        def __getitem__(self, index: int) -> Any:
+            return _data()
+
+        def __len__(self) -> int:
+            return 2
+
+    data = Batches()
+    model = _model()
+    with pytest.warns(old.OldSpelling, match="PyDataset"):
+        model.fit(data, workers=2, max_queue_size=3, use_multiprocessing=False, verbose=0)
+    assert (data.workers, data.max_queue_size) == (2, 3)
+    with pytest.raises(TypeError, match=r"target_tensors"):
+        _model(target_tensors=[1])
+
+
+def test_lr_and_decay(backend: str) -> None:
+    """decay is lr / (1 + decay * updates), as InverseTimeDecay over one step says; the rate itself can be set."""
+    with pytest.warns(old.OldSpelling, match=r"learning_rate="):
+        found = optimizers.SGD(lr=0.5, decay=0.25, momentum=0.5)
+    wanted = optimizers.SGD(optimizers.schedules.InverseTimeDecay(0.5, 1, 0.25), momentum=0.5)
+    start = np.ones(3, "float32")
+    v, w = nyala.Variable(start), nyala.Variable(start)
+    for _ in range(4):
+        found.apply([start], [v])
+        wanted.apply([start], [w])
+    np.testing.assert_allclose(v.numpy(), w.numpy(), rtol=1e-6)
+    assert found.get_config()["decay"] == 0.25 and "decay" not in wanted.get_config()
+    assert optimizers.SGD.from_config(found.get_config()).decay == 0.25
+    found.lr = 0.125
+    nyala.backend.set_value(found.lr, nyala.backend.get_value(found.lr) * 2)
+    assert float(found.learning_rate) == 0.25
+    with pytest.raises(ValueError, match=r"decay must be"):
+        optimizers.SGD(lr=0.1, decay=-1.0)
+    assert optimizers.Adam(epsilon=None).epsilon == 1e-7
+
+
+def test_minimize(backend: str) -> None:
+    v = nyala.Variable(np.float32(3.0))
+    optimizers.SGD(0.25).minimize(lambda: v * v, [v])
+    assert float(v) == 1.5
+    with pytest.raises(ValueError, match=r"loss function without arguments"):
+        optimizers.SGD(0.25).minimize(ops.ones(()), [v])
+
+
+FUNCTIONS = {
+    "mean_squared_error": ("mse", "MSE"),
+    "mean_absolute_error": ("mae", "MAE"),
+    "mean_absolute_percentage_error": ("mape", "MAPE"),
+    "mean_squared_logarithmic_error": ("msle", "MSLE"),
+    "kl_divergence": ("kld", "KLD", "kullback_leibler_divergence"),
+    "binary_crossentropy": ("bce", "BCE"),
+    "log_cosh": ("logcosh",),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_loss_and_metric_functions_under_all_their_names(name: str) -> None:
+    for module in (losses, metrics):
+        own = getattr(module, name)
+        for other in FUNCTIONS[name]:
+            assert getattr(module, other) is own
+            assert module.get(other) is not None
+    for other in (*FUNCTIONS[name], name):
+        _model(loss=other, metrics=[other])
+
+
+def test_limits_and_logging(capsys: Any, caplog: Any) -> None:
+    x, y = _data()
+    model = _model()
+    config = nyala.config
+    try:
+        config.set_max_epochs(1)
+        config.set_max_steps_per_epoch(3)
+        with pytest.warns(UserWarning, match=r"5 epochs were asked for"):
+            assert model.fit(x, y, epochs=5, batch_size=8, verbose=0).epoch == [0]
+        assert int(model.optimizer.iterations.numpy()) == 3
+        assert model.predict(x, batch_size=8, verbose=0).shape == (24, 1)
+        config.disable_interactive_logging()
+        with caplog.at_level("INFO", "nyala"):
+            model.evaluate(x, y)
+        assert "loss" in caplog.text and capsys.readouterr().out == ""
+    finally:
+        config.set_max_epochs(None)
+        config.set_max_steps_per_epoch(None)
+        config.enable_interactive_logging()
+    with pytest.raises(RuntimeError, match=r"custom_objects"):
+        config.enable_unsafe_deserialization()
+
+
+@pytest.mark.parametrize("filtering", [True, False])
+def test_tracebacks(filtering: bool) -> None:
+    class Broken(layers.Layer):
+        def call(self, x: Any) -> Any:
+            raise ValueError("mine")
+
+    if not filtering:
+        nyala.config.disable_traceback_filtering()
+    try:
+        with pytest.raises(ValueError, match="mine") as caught:
+            nyala.Sequential([Broken()]).predict(np.ones((2, 2)), verbose=0)
+    finally:
+        nyala.config.enable_traceback_filtering()
+    inner = [e for e in caught.traceback if e.frame.f_globals.get("__name__", "").startswith("nyala.")]
+    assert bool(inner) is not filtering
+
+
+@pytest.mark.parametrize("mode", ["full", "larger_than", "list_of_layers"])
+def test_rematerialised_layers_train_alike(backend: str, mode: str) -> None:
+    """With dropout and batch normalization inside: the second run draws the same numbers and writes nothing."""
+
+    class Block(layers.Layer):
+        def __init__(self, **kwargs: Any):
+            super().__init__(**kwargs)
+            self.inner = [layers.Dense(3), layers.BatchNormalization(), layers.Dropout(0.5, seed=3)]
+
+        def call(self, x: Any, training: bool | None = None) -> Any:
+            for layer in self.inner:
+                x = layer(x, training=training)
+            return x
+
+    def weights(scope: Any) -> list[np.ndarray]:
+        nyala.utils.set_random_seed(1)
+        with scope:
+            block = Block(name="block")
+        model = nyala.Sequential([layers.Input((4,)), block, layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(*_data(), epochs=2, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    scope = nyala.RematScope(mode, output_size_threshold=8, layer_names=["block"])
+    for a, b in zip(weights(scope), weights(nyala.RematScope(None))):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_operation_function_and_scopes(backend: str) -> None:
+    class Twice(nyala.Operation):
+        def call(self, x: Any) -> Any:
+            return ops.multiply(x, 2.0)
+
+    x = layers.Input((3,))
+    y = layers.Dense(2)(Twice()(x))
+    model = nyala.Model(x, y)
+    data = np.ones((4, 3), "float32")
+    fn = nyala.Function(x, y)
+    np.testing.assert_allclose(ops.convert_to_numpy(fn(data)), model.predict(data, verbose=0), rtol=1e-5)
+    assert [type(op).__name__ for op in fn.operations] == ["InputLayer", "Twice", "Dense"]
+    v = nyala.Variable(np.float32(1.0))
+    with nyala.StatelessScope([(v, 5.0)], collect_losses=True) as scope:
+        assert float(ops.convert_to_numpy(v.value)) == 5.0
+        v.assign(7.0)
+        layers.ActivityRegularization(l2=1.0)(data)
+    assert float(ops.convert_to_numpy(scope.get_current_value(v))) == 7.0 and float(v) == 1.0
+    assert len(scope.losses) == 1
+    with nyala.device("cpu:0"), nyala.name_scope("outer"):
+        assert nyala.Variable(np.ones(2), name="w").path == "outer/w"
+
+
+def test_tree_and_policies() -> None:
+    keras = pytest.importorskip("keras")
+    nest = {"b": 1, "a": [2, (3, None)]}
+    shapes = {"a": (1, None), "b": [(2, 3), [4, 5]]}
+    for name, args in {
+        "flatten": (nest,), "flatten_with_path": (nest,), "lists_to_tuples": ({"a": [1, [2]]},), "is_nested": (nest,),
+        "map_structure": (lambda a, b: (a, b), [1, None], [2, 3]), "map_shape_structure": (lambda s: ("s", s), shapes),
+        "map_structure_up_to": ([1, 1], lambda x: x, [[1, 2], [3]]), "pack_sequence_as": ([1, [2, 3]], [4, 5, 6]),
+    }.items():  # fmt: skip
+        assert getattr(nyala.tree, name)(*args) == getattr(keras.tree, name)(*args), name
+    tree = nyala.tree
+    assert tree.traverse(lambda x: tree.MAP_TO_NONE if x == 2 else None, [1, [2, 3]]) == [1, [None, 3]]
+    for check in (tree.assert_same_structure, tree.assert_same_paths):
+        with pytest.raises(ValueError):
+            check([1, 2], [1])
+    for name in (
+        "int8_from_float32",
+        "float8_from_mixed_float16",
+        "int4/128_from_float32",
+        "int4_from_float32",
+        "gptq/4/-1_from_mixed_bfloat16",
+        "awq/4/128_from_float32",
+    ):
+        ours, theirs = nyala.dtype_policies.get(name), keras.dtype_policies.get(name)
+        assert nyala.dtype_policies.serialize(ours) == keras.dtype_policies.serialize(theirs)
+        assert (ours.compute_dtype, ours.quantization_mode, repr(ours)) == (
+            theirs.compute_dtype,
+            theirs.quantization_mode,
+            repr(theirs),
+        )
+        assert nyala.dtype_policies.deserialize(nyala.dtype_policies.serialize(ours)) == ours
+    with pytest.raises(NotImplementedError, match=r"use the policy 'float32'"):
+        layers.Dense(1, dtype="int8_from_float32")
+    with pytest.raises(ValueError, match=r"written 'gptq/"):
+        nyala.dtype_policies.get("gptq_from_float32")
+
+
+def test_config_and_legacy() -> None:
+    settings = nyala.utils.Config(rate=1)
+    settings.size = 2
+    settings.freeze()
+    assert settings.as_dict() == {"rate": 1, "size": 2} and settings["rate"] == settings.rate == 1
+    with pytest.raises(ValueError, match="frozen"):
+        settings.rate = 3
+    with pytest.raises(AttributeError, match=r"'rat'"):
+        settings.rat
+    saving = nyala.legacy.saving
+    config = saving.serialize_keras_object(layers.Dense(2, name="d"))
+    assert set(config) == {"class_name", "config"} and saving.deserialize_keras_object(config).name == "d"
+    x = layers.Input((2,))
+    assert nyala.utils.get_source_inputs(layers.Dense(1)(x) + layers.Dense(1)(x)) == [x]
