@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nyala import config as config
     from nyala import constraints as constraints
     from nyala import datasets as datasets
+    from nyala import distribution as distribution
     from nyala import dtype_policies as dtype_policies
     from nyala import initializers as initializers
     from nyala import layers as layers
@@ -62,9 +63,9 @@ if TYPE_CHECKING:
     from nyala.transforms import value_and_grad as value_and_grad
 
 _MODULES = frozenset({
-    "activations", "backend", "callbacks", "config", "constraints", "datasets", "dtype_policies", "initializers",
-    "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers", "preprocessing",
-    "random", "regularizers", "saving", "schedules", "tree", "utils",
+    "activations", "backend", "callbacks", "config", "constraints", "datasets", "distribution", "dtype_policies",
+    "initializers", "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers",
+    "preprocessing", "random", "regularizers", "saving", "schedules", "tree", "utils",
 })  # fmt: skip
 
 _HOMES = {

@@ -31,6 +31,9 @@ backend_of_type: dict[type, Backend] = {}
 floating: set[object] = set()
 """The dtype objects of all loaded backends that are floating point."""
 
+distribution: Any = None
+"""What ``nyala.distribution.set_distribution`` was given."""
+
 foreign_state: tuple[type, ...] = ()
 """The variables and modules of all loaded backends' own libraries."""
 

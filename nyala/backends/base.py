@@ -254,6 +254,33 @@ class BackendBase:
         """``fn`` with the rows of its first argument (a nest) shared among the devices; it gives what one device gives."""
         return fn
 
+    has_layouts: bool = False
+    """Whether ``nyala.distribution`` works: the methods ``make_mesh``, ``make_layout``, ``lay_out``, ``join_processes``."""
+    instead_of_layouts: str = ""
+    """What there is where it does not."""
+
+    def make_mesh(self, devices: np.ndarray, axis_names: Sequence[str]) -> Any:
+        """The library's mesh of devices by name."""
+        raise NotImplementedError
+
+    def make_layout(self, mesh: Any, axes: Sequence[str | None]) -> Any:
+        """The library's layout of a tensor cut along these axes of ``mesh``."""
+        raise NotImplementedError
+
+    def lay_out(self, x: Tensor, layout: Any) -> Tensor:
+        """``x`` with this layout, in traced code too."""
+        raise NotImplementedError
+
+    def join_processes(self, address: str | None, count: int | None, number: int | None) -> None:
+        """Become process ``number`` of ``count`` that meet at ``address``."""
+        raise NotImplementedError
+
+    def process_count(self) -> int:
+        return 1
+
+    def align(self, variable: Variable, reference: Variable) -> None:
+        """Let ``variable`` lie as ``reference`` does."""
+
     def settle(self, variables: Sequence[Variable]) -> None:
         """Make what the devices have collected apart one, where they differ."""
 

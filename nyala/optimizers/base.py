@@ -292,6 +292,7 @@ class Optimizer(Configurable):
             made = Variable(
                 value, reference.shape if callable(value) else None, reference.dtype, trainable=False, name=name
             )
+        reference.backend.align(made, reference)
         return self._track(made)
 
     def add_variable(

@@ -23,6 +23,7 @@ from nyala import backends
 from nyala._typing import Nest, Tensor
 from nyala.backends import dtypes
 from nyala.backends.base import BackendBase, TensorSpec
+from nyala.backends.jax import distribute
 from nyala.base import tree
 from nyala.base.scope import StateScope
 from nyala.base.variable import Variable
@@ -181,7 +182,8 @@ class Core(BackendBase):
     def create(self, variable: Variable, value: np.ndarray) -> None:
         with jax.ensure_compile_time_eval():
             # A copy: XLA may otherwise share the memory of the NumPy array and donate it.
-            variable._storage = Cell(jnp.array(value, native_dtype(dtypes.standardize(value.dtype)), copy=True))
+            array = jnp.array(value, native_dtype(dtypes.standardize(value.dtype)), copy=True)
+            variable._storage = Cell(distribute.first_place(variable, array))
 
     def read(self, variable: Variable) -> Tensor:
         cell = variable._storage
@@ -196,7 +198,7 @@ class Core(BackendBase):
                 "instead of jax's, or model.stateless_call"
             )
         cell = variable._storage
-        cell.array = strong(value)
+        cell.array = distribute.kept(variable, strong(value))
         cell.exposed = True
 
     def variable_numpy(self, variable: Variable) -> np.ndarray:

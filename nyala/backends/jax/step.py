@@ -20,6 +20,7 @@ from jax._src.array import ArrayImpl
 
 from nyala import backends
 from nyala._typing import Nest
+from nyala.backends.jax import distribute
 from nyala.backends.jax.core import Core, _Static, join, split, strong
 from nyala.base import scope, tree
 from nyala.base.scope import StateScope
@@ -126,7 +127,7 @@ class _Entry:
             seen.add(id(x))
             return x
 
-        return _Out([own(x) for x in tensors], static), [own(root.values[v]) for v in self.written]
+        return _Out([own(x) for x in tensors], static), [own(distribute.kept(v, root.values[v])) for v in self.written]
 
 
 class _Compiled:

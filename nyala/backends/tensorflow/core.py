@@ -258,6 +258,7 @@ class Backend(BackendBase):
 
     # -- several devices ---------------------------------------------------------------------------------------------
 
+    instead_of_layouts = "; make and compile the model in `with tf.distribute.MirroredStrategy().scope():`"
     placement = staticmethod(distribute.placement)
     placed = staticmethod(distribute.scope)
     spread = staticmethod(distribute.spread)

@@ -152,7 +152,7 @@ class Backend(BackendBase):
 
     def create(self, variable: Variable, value: np.ndarray) -> None:
         with unset_fake_temporarily():
-            storage = from_numpy(np.array(value)).to(_device_for(value))
+            storage = from_numpy(np.array(value, order="C")).to(_device_for(value))
             if storage.ndim in (4, 5) and storage.is_floating_point():
                 # Kernels are logically HWIO and physically OHWI: torch's OIHW is then a view, in channels_last.
                 storage = storage.movedim(-1, 0).contiguous().movedim(0, -1)
@@ -281,6 +281,9 @@ class Backend(BackendBase):
         # Not inference_mode: its tensors can never enter a later training step.
         return torch.no_grad()
 
+    instead_of_layouts = (
+        "; move the model with to_backend('jax'), or train model.as_torch_module() by torch.distributed"
+    )
     foreign_state = (torch.nn.Module, torch.nn.Parameter)
     as_module = staticmethod(module.as_module)
     run_module = staticmethod(module.run_module)
