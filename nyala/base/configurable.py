@@ -63,11 +63,27 @@ class Configurable(Citizen):
     def from_config(cls, config: Config) -> Self:
         """An object with the arguments of ``config``."""
         config = {k: deserialize(v) if _is_serialized(v) else v for k, v in config.items()}
+        unasked = _without_base_arguments(cls, config)
         try:
-            return cls(**config)
+            made = cls(**config)
+            for name, value in unasked.items():
+                setattr(made, name, value)
+            return made
         except TypeError as error:
             error.add_note(f"while {cls.__name__} was made from the config {config}")
             raise
+
+
+def _without_base_arguments(cls: type, config: Config) -> Config:
+    """Takes from ``config`` what a user's constructor without ``**kwargs`` does not accept; what of it can be set later."""
+    if cls.__module__.startswith("nyala."):
+        return {}
+    parameters = _signature(next(k for k in cls.__mro__ if "__init__" in k.__dict__))
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return {}
+    taken = {p.name for p in parameters}
+    left = {k: config.pop(k) for k in ("name", "trainable", "dtype") if k in config and k not in taken}
+    return {{"dtype": "dtype_policy"}.get(k, k): v for k, v in left.items()}
 
 
 @functools.lru_cache(maxsize=None)

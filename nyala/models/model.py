@@ -124,8 +124,21 @@ class Model(Trainer, Layer):
             new = memo[id(self)] = clone_model(self)
             new.set_weights(self.get_weights())
             if self._compiled:
-                new.compile(**copy.deepcopy(self._compile_args, memo))
+                # The optimizer knows the variables that it was built with, so it is made anew rather than copied.
+                others = {k: v for k, v in self._compile_args.items() if k != "optimizer"}
+                optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
+                new.compile(optimizer, **copy.deepcopy(others, memo))
+                if self.optimizer.built:
+                    optimizer.build(new.trainable_variables)
+                    for mine, theirs in zip(optimizer.variables, self.optimizer.variables):
+                        mine.assign(theirs.numpy())
         return new
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the archive that ``save`` writes, and the user's own classes and functions by reference."""
+        from nyala.saving.api import pickled
+
+        return pickled(self)
 
     # -- looking at it -----------------------------------------------------------------------------------------------
 

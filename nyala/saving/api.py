@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import types
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nyala import backends
 from nyala.base import check
-from nyala.base.registry import custom_object_scope
+from nyala.base.configurable import Configurable
+from nyala.base.registry import custom_object_scope, get_registered_name
 from nyala.saving import archive, hdf5, legacy, weights
 from nyala.saving import config as config_
 
@@ -90,10 +94,57 @@ def load_model(
     return check.fail("load_model", f"{path} is neither a .keras archive nor an HDF5 file")
 
 
+def pickled(model: Any) -> tuple[Any, ...]:
+    """What ``pickle`` needs to make the model again: the bytes of its archive and the custom objects in it."""
+    stored = io.BytesIO()
+    archive.write(model, stored)
+    return _unpickled, (stored.getvalue(), model.backend, _custom_objects(model))
+
+
+def _unpickled(stored: bytes, backend: str, custom: dict[str, Any]) -> Any:
+    with custom_object_scope(custom), backends.backend_scope(backend):
+        return archive.read(io.BytesIO(stored))
+
+
+def _custom_objects(model: Any) -> dict[str, Any]:
+    """The classes and functions of the user that the model and how it was compiled name."""
+    found: dict[str, Any] = {}
+
+    seen: set[int] = set()
+
+    def see(x: Any) -> None:
+        if id(x) in seen or isinstance(x, (str, bytes, int, float, type(None))):
+            return
+        seen.add(id(x))
+        if isinstance(x, (list, tuple, set, dict)):
+            for item in x.values() if isinstance(x, dict) else x:
+                see(item)
+        elif isinstance(x, Configurable) or hasattr(x, "get_config"):
+            _name(type(x), found)
+            see(vars(x))
+        elif isinstance(x, types.FunctionType):
+            _name(x, found)
+
+    for layer in model._flatten_layers():
+        see(layer)
+    if model.compiled:
+        see(model._compile_args)
+    return found
+
+
+def _name(obj: Any, found: dict[str, Any]) -> None:
+    if not obj.__module__.startswith("nyala."):
+        found[get_registered_name(obj)] = obj
+
+
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """The model that ``to_json`` of Nyala or any version of Keras described, with new weights."""
+    """The model that ``to_json`` of Nyala or any version of Keras described, with new weights; compiled if that was."""
     with custom_object_scope(custom_objects or {}):
-        return config_.build(config_.parse(json_string, "the JSON text"))
+        config = config_.parse(json_string, "the JSON text")
+        model = config_.build(config)
+        if config.get("compile_config"):
+            model.compile_from_config(config["compile_config"])
+        return model
 
 
 def model_from_yaml(yaml_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:

@@ -11,7 +11,7 @@ import json
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nyala.base import check, configurable
 from nyala.saving import config as config_
@@ -22,7 +22,7 @@ _MAX_MEMBERS = 10_000
 _WEIGHTS = "model.weights.h5"
 
 
-def write(model: Any, path: Path, include_optimizer: bool = True) -> None:
+def write(model: Any, path: Path | IO[bytes], include_optimizer: bool = True) -> None:
     """Write the archive."""
     config = configurable.serialize_object(model)
     if not include_optimizer:
@@ -37,7 +37,7 @@ def write(model: Any, path: Path, include_optimizer: bool = True) -> None:
         archive.writestr(_WEIGHTS, stored.getbuffer())
 
 
-def read(path: Path, compile: bool = True) -> Any:
+def read(path: Path | IO[bytes], compile: bool = True) -> Any:
     """The model, with weights and, compiled, with the optimizer's state."""
     with _open(path) as archive:
         config = config_.parse(_member(archive, "config.json", _MAX_CONFIG), str(path))
@@ -55,13 +55,14 @@ def read(path: Path, compile: bool = True) -> Any:
     return model
 
 
-def stored_weights(path: Path) -> io.BytesIO:
+def stored_weights(path: Path | IO[bytes]) -> io.BytesIO:
     """The weights file inside the archive."""
     with _open(path) as archive:
-        return io.BytesIO(_member(archive, _WEIGHTS, 4 * path.stat().st_size + 2**20))
+        packed = sum(info.compress_size for info in archive.infolist())
+        return io.BytesIO(_member(archive, _WEIGHTS, 4 * packed + 2**20))
 
 
-def _open(path: Path) -> zipfile.ZipFile:
+def _open(path: Path | IO[bytes]) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:

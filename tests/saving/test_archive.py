@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -247,3 +249,49 @@ def test_checkpoint_callback_saves_what_loads(backend: str, tmp_path: Path) -> N
     model.compile("sgd", "mse")
     model.fit(X, Y, verbose=0, callbacks=[nyala.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")])
     close(model, load_model(tmp_path / "1.keras"))
+
+
+class Scaled(nyala.Model):
+    """No get_config, and a constructor that takes no name."""
+
+    def __init__(self, by: float = 2.0) -> None:
+        super().__init__()
+        self.by = by
+        self.flat = nyala.layers.Flatten()
+        self.last = nyala.layers.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        return self.last(self.flat(x)) * self.by
+
+
+def own_loss(y: Any, p: Any) -> Any:
+    return nyala.ops.mean(nyala.ops.abs(y - p), axis=-1)
+
+
+def scaled(k: Any) -> Any:
+    model = Scaled(3.0)
+    model(X)
+    return model
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("make", [functional, sequential, scaled])
+def test_copies(make: Any, how: Any, backend: str) -> None:
+    model = make(nyala)
+    model.compile("adam", own_loss, metrics=["mse"])
+    model.fit(X, Y, verbose=0)
+    again = how(model)
+    close(model, again)
+    assert again.backend == backend and again.optimizer is not model.optimizer
+    for mine, theirs in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+    before = model.get_weights()
+    again.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(before[0], model.get_weights()[0])
+    assert again.name == model.name and getattr(again, "by", 3.0) == 3.0
+
+
+def test_a_model_without_get_config_is_saved(tmp_path: Path) -> None:
+    model = scaled(nyala)
+    model.save(tmp_path / "m.keras")
+    close(model, load_model(tmp_path / "m.keras", custom_objects={"Scaled": Scaled}))
