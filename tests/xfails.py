@@ -8,8 +8,6 @@ from __future__ import annotations
 
 XFAILS: dict[str, dict[str, str]] = {
     "ops/bincount/abstract": {"tensorflow": "its length depends on the largest value, which a graph does not know"},
-    "optimizers/MultiOptimizer": {"any": "a rule per variable is not there yet"},
-    "optimizers/OptimizerMap": {"any": "a rule per variable is not there yet"},
     "optimizers/Adafactor-learning_rate-relative_step-clip_threshold": {
         "any": "Keras ignores relative_step=False; here the rate stays what it is"
     },

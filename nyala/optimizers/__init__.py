@@ -8,17 +8,20 @@ from typing import Any
 from nyala import schedules
 from nyala._typing import Config, Identifier
 from nyala.base import configurable, registry
+from nyala.optimizers import legacy
 from nyala.optimizers.adafactor import Adafactor
 from nyala.optimizers.adagrad import Adadelta, Adagrad, Ftrl, RMSprop
 from nyala.optimizers.adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleFreeAdamW
 from nyala.optimizers.base import Optimizer
 from nyala.optimizers.loss_scale import LossScaleOptimizer
+from nyala.optimizers.multi import MultiOptimizer, OptimizerMap
 from nyala.optimizers.muon import Muon
 from nyala.optimizers.sgd import SGD, Lion
 
 __all__ = [
     "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "LossScaleOptimizer",
-    "Muon", "Nadam", "Optimizer", "RMSprop", "ScheduleFreeAdamW", "deserialize", "get", "schedules", "serialize",
+    "MultiOptimizer", "Muon", "Nadam", "Optimizer", "OptimizerMap", "RMSprop", "ScheduleFreeAdamW", "deserialize", "get",
+    "legacy", "schedules", "serialize",
 ]  # fmt: skip
 
 

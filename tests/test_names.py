@@ -1,0 +1,81 @@
+"""The public names of Keras: what Nyala lacks is this table, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+import nyala
+
+keras = pytest.importorskip("keras")
+
+NAMESPACES = (
+    "activations applications backend callbacks config constraints datasets distillation distribution dtype_policies export "
+    "initializers layers legacy losses metrics mixed_precision models ops ops.image ops.linalg ops.nn ops.numpy optimizers "
+    "optimizers.schedules preprocessing preprocessing.image preprocessing.sequence quantizers random regularizers saving "
+    "tree utils visualization wrappers"
+).split()
+
+PREPROCESSING = """AugMix AutoContrast CategoryEncoding CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix
+Discretization Equalization HashedCrossing Hashing IntegerLookup MaxNumBoundingBoxes MelSpectrogram MixUp Normalization Pipeline
+RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
+RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
+RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing STFTSpectrogram Solarization
+StringLookup TextVectorization"""
+
+DATA_SETS = "audio_dataset_from_directory image_dataset_from_directory text_dataset_from_directory timeseries_dataset_from_array"
+
+ABSENT: dict[str, str] = {
+    "keras": "Quantizer applications distillation export quantizers visualization wrappers",
+    "applications": "*",
+    "callbacks": "BackupAndRestore OrbaxCheckpoint SwapEMAWeights",
+    "distillation": "*",
+    "export": "*",
+    "layers": PREPROCESSING,
+    "preprocessing": "image_dataset_from_directory text_dataset_from_directory timeseries_dataset_from_array",
+    "quantizers": "*",
+    "saving": "KerasFileEditor",
+    "utils": f"FeatureSpace array_to_img bounding_boxes img_to_array load_img save_img split_dataset {DATA_SETS}",
+    "visualization": "*",
+    "wrappers": "*",
+}
+"""Namespace -> the names of later issues; a namespace that is missing as a whole has the value "*"."""
+
+
+def _names(module: Any) -> set[str]:
+    return {n for n in dir(module) if not n.startswith("_") and n != "src"}
+
+
+def _find(package: Any, path: str) -> Any:
+    found = package
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _compare(namespace: str, ours: Any, theirs: Any) -> None:
+    missing = {n for n in _names(theirs) if not hasattr(ours, n)}
+    known = set(ABSENT.get(namespace, "").split())
+    assert not missing - known, f"missing: {sorted(missing - known)}"
+    assert not known - missing, f"these are there now, take them from the table: {sorted(known - missing)}"
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_names(namespace: str) -> None:
+    ours = _find(nyala, namespace)
+    if ours is None:
+        assert ABSENT.get(namespace) == "*"
+    else:
+        _compare(namespace, ours, _find(keras, namespace))
+
+
+def test_names_of_the_package() -> None:
+    _compare("keras", nyala, keras)
+
+
+@pytest.mark.parametrize("namespace", [n for n in NAMESPACES if ABSENT.get(n) != "*" and "." not in n])
+def test_every_name_in_all_is_there(namespace: str) -> None:
+    module = importlib.import_module(f"nyala.{namespace}")
+    assert [n for n in getattr(module, "__all__", dir(module)) if not hasattr(module, n)] == []
