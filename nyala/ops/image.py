@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,26 +12,55 @@ from nyala._typing import Tensor, TensorLike
 from nyala.backends import dtypes
 from nyala.base import check, config
 from nyala.ops._op import op
+from nyala.ops.warp import (
+    _batch,
+    affine_transform,
+    blurred,
+    elastic_transform,
+    gaussian,
+    map_coordinates,
+    perspective_transform,
+)
 
-__all__ = ["resize"]
+__all__ = [
+    "affine_transform",
+    "crop_images",
+    "elastic_transform",
+    "extract_patches",
+    "extract_patches_3d",
+    "gaussian_blur",
+    "hsv_to_rgb",
+    "map_coordinates",
+    "pad_images",
+    "perspective_transform",
+    "resize",
+    "rgb_to_grayscale",
+    "rgb_to_hsv",
+    "scale_and_translate",
+    "sobel_edges",
+    "ssim",
+]
 
 
-def _triangle(x: np.ndarray) -> np.ndarray:
-    return np.maximum(0.0, 1.0 - np.abs(x))
+# Kernels take the library to compute with, NumPy or ops.
 
 
-def _cubic(x: np.ndarray) -> np.ndarray:
+def _triangle(x: Any, m: Any) -> Any:
+    return m.maximum(0.0, 1.0 - m.abs(x))
+
+
+def _cubic(x: Any, m: Any) -> Any:
     """Keys's kernel with a = -0.5 (https://doi.org/10.1109/TASSP.1981.1163711)."""
-    x = np.abs(x)
+    x = m.abs(x)
     near, far = (1.5 * x - 2.5) * x**2 + 1.0, ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
-    return np.where(x <= 1.0, near, np.where(x < 2.0, far, 0.0))
+    return m.where(x <= 1.0, near, m.where(x < 2.0, far, 0.0))
 
 
-def _lanczos(radius: float) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda x: np.where(np.abs(x) < radius, np.sinc(x) * np.sinc(x / radius), 0.0)
+def _lanczos(radius: float) -> Callable[[Any, Any], Any]:
+    return lambda x, m: m.where(m.abs(x) < radius, m.sinc(x) * m.sinc(x / radius), 0.0)
 
 
-_KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+_KERNELS: dict[str, Callable[[Any, Any], Any]] = {
     "bilinear": _triangle,
     "bicubic": _cubic,
     "lanczos3": _lanczos(3.0),
@@ -45,7 +75,7 @@ def _weights(size: int, new_size: int, interpolation: str, antialias: bool) -> n
     centres = (np.arange(new_size) + 0.5) * step - 0.5
     # A kernel as wide as the step takes in every sample on the way down.
     width = max(step, 1.0) if antialias else 1.0
-    weights = _KERNELS[interpolation]((centres[:, None] - np.arange(size)) / width)
+    weights = _KERNELS[interpolation]((centres[:, None] - np.arange(size)) / width, np)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
@@ -128,3 +158,327 @@ def _pad(x: Tensor, first: int, height: int, width: int, value: float) -> Tensor
     borders = [((m - n) // 2, m - n - (m - n) // 2) for n, m in zip((h, w), new)]
     pads = [borders[i - first] if 0 <= i - first < 2 else (0, 0) for i in range(len(x.shape))]
     return ops.pad(x, pads, constant_values=value)
+
+
+_METHODS = {
+    **dict.fromkeys(("linear", "bilinear", "trilinear", "triangle"), "bilinear"),
+    **dict.fromkeys(("cubic", "bicubic", "tricubic"), "bicubic"),
+    "lanczos3": "lanczos3",
+    "lanczos5": "lanczos5",
+}
+
+
+@op(name="image.scale_and_translate")
+def scale_and_translate(
+    images: TensorLike,
+    output_shape: Sequence[int],
+    scale: TensorLike,
+    translation: TensorLike,
+    spatial_dims: Sequence[int],
+    method: str,
+    antialias: bool = True,
+) -> Tensor:
+    """``images`` resampled so that what was at x on an axis comes to scale * x + translation; what is outside is 0.
+
+    Args:
+        output_shape: of the whole result.
+        scale: a factor for each of ``spatial_dims``.
+        translation: in pixels of the result, for each of ``spatial_dims``. The centre of pixel i lies at i + 0.5.
+        method: "linear" (also "bilinear", "trilinear", "triangle"), "cubic" ("bicubic", "tricubic"), "lanczos3" or
+            "lanczos5".
+        antialias: average over all that a smaller image leaves out.
+    """
+    who = "image.scale_and_translate"
+    kernel = _KERNELS[_METHODS[check.one_of(who, "method", method, tuple(_METHODS))]]
+    if len(output_shape) != len(images.shape):
+        check.fail(who, f"output_shape must have {len(images.shape)} axes, got {tuple(output_shape)}")
+    dtype = ops.dtype(images)
+    x = ops.cast(images, dtype if dtypes.is_float(dtype) else "float32")
+    for i, axis in enumerate(spatial_dims):
+        old, new = x.shape[axis], output_shape[axis]
+        inverse = 1.0 / ops.cast(scale[i], "float32")
+        centres = (ops.arange(new, dtype="float32") + 0.5 - ops.cast(translation[i], "float32")) * inverse - 0.5
+        width = ops.maximum(inverse, 1.0) if antialias else 1.0
+        weights = kernel((ops.expand_dims(centres, 1) - ops.arange(old, dtype="float32")) / width, ops)
+        total = ops.sum(weights, 1, keepdims=True)
+        known = ops.logical_and(centres >= -0.5, centres <= old - 0.5)
+        known = ops.logical_and(ops.expand_dims(known, 1), ops.abs(total) > 1e-4)
+        weights = ops.where(known, weights / ops.where(known, total, 1.0), 0.0)
+        x = ops.moveaxis(ops.tensordot(x, ops.cast(weights, ops.dtype(x)), axes=[[axis], [1]]), -1, axis)
+    return x
+
+
+# -- colours -----------------------------------------------------------------------------------------------------------
+
+
+def _channels(who: str, images: Tensor, data_format: str | None, floats: bool = True) -> tuple[list[Tensor], int]:
+    """Red, green and blue (or what stands for them), and the axis they lie on."""
+    axis = -1 if config.standardize_data_format(who, data_format) == "channels_last" else -3
+    if len(images.shape) not in (3, 4) or images.shape[axis] != 3:
+        check.fail(who, f"images must have rank 3 or 4 and 3 channels on axis {axis}, got shape {tuple(images.shape)}")
+    if floats and not dtypes.is_float(ops.dtype(images)):
+        check.fail(who, f"images must be of a float dtype, with values from 0 to 1, got {ops.dtype(images)}")
+    return ops.unstack(images, axis=axis), axis
+
+
+@op(name="image.rgb_to_grayscale")
+def rgb_to_grayscale(images: TensorLike, data_format: str | None = None) -> Tensor:
+    """One channel: 0.2989 red + 0.587 green + 0.114 blue (ITU-R BT.601), ints cut off."""
+    parts, axis = _channels("image.rgb_to_grayscale", images, data_format, floats=False)
+    dtype = ops.dtype(images)
+    r, g, b = (p if dtypes.is_float(dtype) else ops.cast(p, "float32") for p in parts)
+    return ops.cast(ops.expand_dims(0.2989 * r + 0.587 * g + 0.114 * b, axis), dtype)
+
+
+@op(name="image.rgb_to_hsv")
+def rgb_to_hsv(images: TensorLike, data_format: str | None = None) -> Tensor:
+    """Hue, saturation and value, all from 0 to 1 (https://doi.org/10.1145/965139.807361)."""
+    (r, g, b), axis = _channels("image.rgb_to_hsv", images, data_format)
+    value = ops.maximum(ops.maximum(r, g), b)
+    span = value - ops.minimum(ops.minimum(r, g), b)
+    coloured = span > 0
+    by = ops.where(coloured, span, 1.0)
+    hue = ops.where(r == value, (g - b) / by, ops.where(g == value, 2.0 + (b - r) / by, 4.0 + (r - g) / by)) / 6.0
+    hue = ops.where(coloured, hue - ops.floor(hue), 0.0)
+    saturation = ops.where(value > 0, span / ops.where(value > 0, value, 1.0), 0.0)
+    return ops.stack([hue, saturation, value], axis)
+
+
+@op(name="image.hsv_to_rgb")
+def hsv_to_rgb(images: TensorLike, data_format: str | None = None) -> Tensor:
+    """Red, green and blue from hue, saturation and value, all from 0 to 1."""
+    (hue, saturation, value), axis = _channels("image.hsv_to_rgb", images, data_format)
+
+    def part(shift: float) -> Tensor:
+        # Full for two sixths of the circle of hues, none for two others, a ramp between.
+        place = hue * 6.0 + shift
+        place = place - 6.0 * ops.floor(place / 6.0)
+        return value * (1.0 - saturation * ops.clip(ops.minimum(place, 4.0 - place), 0.0, 1.0))
+
+    return ops.stack([part(5.0), part(3.0), part(1.0)], axis)
+
+
+# -- cutting -----------------------------------------------------------------------------------------------------------
+
+
+def _borders(who: str, what: str, size: int, before: Any, after: Any, target: Any, grow: bool) -> tuple[int, int]:
+    """How much to add or cut on both sides of an axis, of which two of three are given."""
+    names = ("top_", "bottom_", "target_height") if what == "height" else ("left_", "right_", "target_width")
+    if sum(v is None for v in (before, after, target)) != 1:
+        check.fail(who, f"exactly two of {', '.join(names)} must be given, got {before}, {after} and {target}")
+    if target is not None:
+        rest = (target - size) if grow else (size - target)
+        before, after = (rest - after, after) if before is None else (before, rest - before)
+    if before < 0 or after < 0 or (not grow and before + after >= size):
+        check.fail(
+            who, f"{names[0]} and {names[1]} come to {before} and {after}, which a {what} of {size} does not allow"
+        )
+    return before, after
+
+
+def _frame(who: str, images: Tensor, data_format: str | None) -> tuple[int, int, int]:
+    """The first of the two axes of a picture, and their lengths."""
+    rank = len(images.shape)
+    if rank not in (3, 4):
+        check.fail(who, f"images must have rank 3 or 4, got shape {tuple(images.shape)}")
+    first = rank - 3 if config.standardize_data_format(who, data_format) == "channels_last" else rank - 2
+    height, width = tuple(images.shape)[first : first + 2]
+    if height is None or width is None:
+        check.fail(who, f"height and width must be known, got shape {tuple(images.shape)}")
+    return first, height, width
+
+
+@op(name="image.crop_images")
+def crop_images(
+    images: TensorLike,
+    top_cropping: int | None = None,
+    left_cropping: int | None = None,
+    bottom_cropping: int | None = None,
+    right_cropping: int | None = None,
+    target_height: int | None = None,
+    target_width: int | None = None,
+    data_format: str | None = None,
+) -> Tensor:
+    """Images without some rows and columns at their borders.
+
+    Of top, bottom and ``target_height`` two are given, and of left, right and ``target_width``.
+    """
+    who = "image.crop_images"
+    first, height, width = _frame(who, images, data_format)
+    top, bottom = _borders(who, "height", height, top_cropping, bottom_cropping, target_height, False)
+    left, right = _borders(who, "width", width, left_cropping, right_cropping, target_width, False)
+    return images[(slice(None),) * first + (slice(top, height - bottom), slice(left, width - right))]
+
+
+@op(name="image.pad_images")
+def pad_images(
+    images: TensorLike,
+    top_padding: int | None = None,
+    left_padding: int | None = None,
+    bottom_padding: int | None = None,
+    right_padding: int | None = None,
+    target_height: int | None = None,
+    target_width: int | None = None,
+    data_format: str | None = None,
+) -> Tensor:
+    """Images with rows and columns of zeros around them.
+
+    Of top, bottom and ``target_height`` two are given, and of left, right and ``target_width``.
+    """
+    who = "image.pad_images"
+    first, height, width = _frame(who, images, data_format)
+    pads = [(0, 0)] * len(images.shape)
+    pads[first] = _borders(who, "height", height, top_padding, bottom_padding, target_height, True)
+    pads[first + 1] = _borders(who, "width", width, left_padding, right_padding, target_width, True)
+    return ops.pad(images, pads)
+
+
+@op(name="image.extract_patches")
+def extract_patches(
+    images: TensorLike,
+    size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Tensor:
+    """Every window of ``size`` as one vector: (batch, height, width, n) -> (batch, rows, columns, size * size * n).
+
+    Args:
+        size: an int or a pair; three ints for windows of volumes.
+        strides: steps from window to window; ``None``: as ``size``, side by side.
+        dilation_rate: steps between the samples of a window.
+        padding: "valid" or "same", which adds zeros.
+    """
+    rank = 3 if not isinstance(size, int) and len(size) == 3 else 2
+    return _windows("image.extract_patches", images, rank, size, strides, dilation_rate, padding, data_format)
+
+
+@op(name="image.extract_patches_3d")
+def extract_patches_3d(
+    volumes: TensorLike,
+    size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Tensor:
+    """``extract_patches`` of volumes, (batch, depth, height, width, channels)."""
+    return _windows("image.extract_patches_3d", volumes, 3, size, strides, dilation_rate, padding, data_format)
+
+
+def _windows(
+    who: str, x: Tensor, rank: int, size: Any, strides: Any, dilation: Any, padding: str, data_format: str | None
+) -> Tensor:
+    sizes = check.ints(who, "size", size, rank)
+    steps = sizes if strides is None else check.ints(who, "strides", strides, rank)
+    spaces = check.ints(who, "dilation_rate", dilation, rank)
+    check.one_of(who, "padding", padding, ("valid", "same"))
+    last = config.standardize_data_format(who, data_format) == "channels_last"
+    single = len(x.shape) == rank + 1
+    if len(x.shape) not in (rank + 1, rank + 2):
+        check.fail(who, f"the rank must be {rank + 1} or {rank + 2}, got shape {tuple(x.shape)}")
+    x = ops.expand_dims(x, 0) if single else x
+    x = x if last else ops.moveaxis(x, 1, -1)
+    counts = []
+    # Each axis becomes two: which window, and where in it.
+    for i, (k, s, d) in enumerate(zip(sizes, steps, spaces)):
+        n = x.shape[2 * i + 1]
+        reach = (k - 1) * d + 1
+        count = -(-n // s) if padding == "same" else (n - reach) // s + 1
+        if count < 1:
+            check.fail(who, f"a window of {reach} does not fit into an axis of {n}")
+        start = -(max((count - 1) * s + reach - n, 0) // 2) if padding == "same" else 0
+        places = start + np.arange(count)[:, None] * s + np.arange(k) * d
+        pads = (-int(places.min()), int(places.max()) - n + 1)
+        if max(pads) > 0:
+            pads = (max(pads[0], 0), max(pads[1], 0))
+            x = ops.pad(x, [pads if axis == 2 * i + 1 else (0, 0) for axis in range(len(x.shape))])
+        x = ops.take(x, (places + max(pads[0], 0)).astype("int32"), axis=2 * i + 1)
+        counts.append(count)
+    pairs = range(1, 2 * rank + 1)
+    x = ops.transpose(x, (0, *pairs[::2], *pairs[1::2], 2 * rank + 1))
+    x = ops.reshape(x, (-1, *counts, int(np.prod(sizes)) * x.shape[-1]))
+    x = x if last else ops.moveaxis(x, -1, 1)
+    return x[0] if single else x
+
+
+# -- filters -----------------------------------------------------------------------------------------------------------
+
+
+@op("float", name="image.gaussian_blur")
+def gaussian_blur(
+    images: TensorLike,
+    kernel_size: Sequence[int] = (3, 3),
+    sigma: TensorLike = (1.0, 1.0),
+    data_format: str | None = None,
+) -> Tensor:
+    """Images under a Gaussian filter, with zeros around them.
+
+    Args:
+        kernel_size: height and width of the filter.
+        sigma: its standard deviations, in pixels.
+    """
+    who = "image.gaussian_blur"
+    sizes = check.ints(who, "kernel_size", kernel_size, 2)
+    if tuple(sigma.shape) not in ((), (1,), (2,)):
+        check.fail(who, f"sigma must be a number or a pair, got shape {tuple(sigma.shape)}")
+    sigma = ops.broadcast_to(sigma, (2,))
+    x, back = _batch(who, images, data_format)
+    return back(blurred(x, [gaussian(n, ops.cast(sigma[i], "float32")) for i, n in enumerate(sizes)]))
+
+
+@op("float", name="image.sobel_edges")
+def sobel_edges(images: TensorLike, data_format: str | None = None) -> Tensor:
+    """How much the images rise downwards and to the right, by Sobel's 3 x 3 filters, with zeros around them.
+
+    Shapes: (batch, height, width, channels) -> (batch, height, width, channels, 2): dy, dx.
+    """
+    if len(images.shape) != 4:
+        check.fail("image.sobel_edges", f"images must be a batch of rank 4, got shape {tuple(images.shape)}")
+    x, back = _batch("image.sobel_edges", images, data_format)
+    rise, smooth = (ops.convert_to_tensor(np.array(k, "float32")) for k in ((-1, 0, 1), (1, 2, 1)))
+    return ops.stack([back(blurred(x, [rise, smooth])), back(blurred(x, [smooth, rise]))], -1)
+
+
+@op("float", name="image.ssim")
+def ssim(
+    image1: TensorLike,
+    image2: TensorLike,
+    max_val: float = 1.0,
+    filter_size: int = 11,
+    filter_sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    data_format: str | None = None,
+) -> Tensor:
+    """How alike two images are, from -1 to 1, 1 for the same (https://doi.org/10.1109/TIP.2003.819861).
+
+    Args:
+        max_val: the largest value that a pixel may have, 1 or 255.
+        filter_size: width of the Gaussian window in which means and variances are taken, in pixels.
+        filter_sigma: its standard deviation.
+        k1, k2: keep quotients of small means and of small variances finite.
+
+    Shapes: two of (batch, height, width, channels) -> (batch,); without the batch axis a scalar.
+    """
+    who = "image.ssim"
+    if tuple(image1.shape) != tuple(image2.shape):
+        check.fail(who, f"the images must have the same shape, got {tuple(image1.shape)} and {tuple(image2.shape)}")
+    _, height, width = _frame(who, image1, data_format)
+    filter_size = check.positive_int(who, "filter_size", filter_size)
+    if filter_size > min(height, width):
+        check.fail(who, f"filter_size must be at most the images' {height} x {width}, got {filter_size}")
+    (x, _), (y, _) = (_batch(who, image, data_format) for image in (image1, image2))
+    kernel = gaussian(filter_size, float(filter_sigma))
+
+    def mean(z: Tensor) -> Tensor:
+        return blurred(z, [kernel, kernel], "valid")
+
+    c1, c2 = (k1 * max_val) ** 2, (k2 * max_val) ** 2
+    mx, my = mean(x), mean(y)
+    light = (2.0 * mx * my + c1) / (mx * mx + my * my + c1)
+    both = mean(x * y) - mx * my
+    spread = mean(x * x) - mx * mx + mean(y * y) - my * my
+    found = ops.mean(light * (2.0 * both + c2) / (spread + c2), (1, 2, 3))
+    return found[0] if len(image1.shape) == 3 else found

@@ -165,7 +165,7 @@ def jvp(
         out, aux = out if has_aux else (out, ())
         return out, (aux, [scope.values[v] for v in written])
 
-    out, tangent, (aux, values) = torch.func.jvp(pure, primals, tangents, has_aux=True)
+    out, tangent, (aux, values) = torch.func.jvp(pure, primals, tangents, has_aux=True)  # pyright: ignore[reportAssignmentType]
     for variable, value in zip(written, values):
         variable.assign(value)
     return (out, tangent, aux) if has_aux else (out, tangent)
