@@ -204,7 +204,7 @@ def one_hot(indices: TensorLike, num_classes: int) -> Tensor:
 
 
 def eye(size: int | Sequence[int], dtype: DType = None, name: str | None = None) -> Tensor:
-    n, m = (size, size) if check.is_int(size) else tuple(size)  # type: ignore[arg-type]
+    n, m = size if isinstance(size, Sequence) else (size, size)
     return ops.eye(n, m, dtype=dtype)
 
 
@@ -237,7 +237,8 @@ def switch(condition: TensorLike, then_expression: Any, else_expression: Any) ->
     if not len(condition.shape):
         branches = [e if callable(e) else (lambda e=e: e) for e in (then_expression, else_expression)]
         return ops.cond(ops.cast(condition, "bool"), *branches)
-    then, other = (e() if callable(e) else e for e in (then_expression, else_expression))
+    then: Any = then_expression() if callable(then_expression) else then_expression
+    other: Any = else_expression() if callable(else_expression) else else_expression
     condition = ops.cast(condition, "bool")
     while len(condition.shape) < len(then.shape):
         condition = ops.expand_dims(condition, -1)

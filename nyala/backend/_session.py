@@ -272,11 +272,10 @@ class function:
         self.outputs = outputs
         flat = tree.flatten(outputs)
         self._symbolic = [x for x in flat if isinstance(x, SymbolicTensor)]
-        self._model = Functional(self.inputs, self._symbolic, name=name) if self._symbolic else None
-        if self._model is not None:
-            self._run = self._model._find_backend().compile(
-                lambda xs, training: self._model(xs, training=training),
-                self._model.variables,  # type: ignore[misc]
+        model = self._model = Functional(self.inputs, self._symbolic, name=name) if self._symbolic else None
+        if model is not None:
+            self._run = model._find_backend().compile(
+                lambda xs, training: model(xs, training=training), model.variables
             )
 
     def __call__(self, inputs: Any) -> Any:

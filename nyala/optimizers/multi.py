@@ -59,7 +59,7 @@ class OptimizerMap(Configurable, MutableMapping):  # type: ignore[misc]
     def __bool__(self) -> bool:
         return True
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 def _optimizer(owner: Any, x: Any) -> Optimizer:
