@@ -17,6 +17,7 @@ from nyala.utils import legacy
 from nyala.utils.arrays import normalize, to_categorical
 from nyala.utils.config import Config
 from nyala.utils.files import get_file
+from nyala.utils.images import array_to_img, img_to_array, load_img, save_img
 from nyala.utils.plots import model_to_dot, plot_model
 from nyala.utils.sequences import pad_sequences
 from nyala.utils.session import (
@@ -38,6 +39,7 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "array_to_img",
     "clear_session",
     "clone_model",
     "custom_object_scope",
@@ -49,15 +51,18 @@ __all__ = [
     "get_registered_name",
     "get_registered_object",
     "get_source_inputs",
+    "img_to_array",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
     "legacy",
+    "load_img",
     "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
     "plot_model",
     "register_keras_serializable",
+    "save_img",
     "serialize_keras_object",
     "set_random_seed",
     "standardize_dtype",
