@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import transformer
+
 BATCH = 32
 WARM_UP = 2
 """Epochs that are not measured: the first compiles, and in the next automatic choices may still be measured."""
@@ -20,9 +22,11 @@ WARM_UP = 2
 
 def data(workload: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    shape = {"mlp": (784,), "cnn": (28, 28, 1)}[workload]
+    shape = {"mlp": (784,), "cnn": (28, 28, 1), "lstm": (100,), "transformer": (100,)}[workload]
     n = steps * BATCH
-    return rng.random((n, *shape), dtype="float32"), rng.integers(0, 10, n).astype("int32")
+    tokens = workload in ("lstm", "transformer")
+    x = rng.integers(0, 1000, (n, *shape)).astype("int32") if tokens else rng.random((n, *shape), "float32")
+    return x, rng.integers(0, 10, n).astype("int32")
 
 
 def milliseconds(fn: Callable[[], Any], times: int = 50) -> float:
@@ -52,9 +56,13 @@ def library(name: str, backend: str) -> Any:
 
 
 def network(keras: Any, workload: str) -> Any:
+    if workload == "transformer":
+        return transformer.network(keras)
     layers = keras.layers
     if workload == "mlp":
         body = [keras.Input((784,)), layers.Dense(128, activation="relu"), layers.Dense(64, activation="relu")]
+    elif workload == "lstm":
+        body = [keras.Input((100,), dtype="int32"), layers.Embedding(1000, 128), layers.LSTM(128)]
     else:
         body = [
             keras.Input((28, 28, 1)),

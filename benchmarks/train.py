@@ -1,6 +1,6 @@
 """Nyala beside Keras 3 and beside loops written by hand, on the same backend.
 
-    python -m benchmarks.train --workload mlp,cnn,import,build --against keras,raw --backend jax,torch,tensorflow
+    python -m benchmarks.train --workload mlp,cnn,lstm,transformer,import,build --against keras,raw --backend jax,torch,tensorflow
 
 Every subject runs in a fresh process, subjects take turns, and the table shows medians over the rounds with Nyala's
 ratio to each of the others (below 1: Nyala needs less).
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-STEPS = {"mlp": 1000, "cnn": 100, "import": 0, "build": 0}
+STEPS = {"mlp": 1000, "cnn": 100, "lstm": 20, "transformer": 20, "import": 0, "build": 0}
 WORKLOADS = tuple(STEPS)
 ROOT = Path(__file__).resolve().parent.parent
 
