@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from nyala.base.naming import scope as name_scope  # noqa: F401
     from nyala.base.policy import DTypePolicy as DTypePolicy
     from nyala.base.policy import FloatDTypePolicy as FloatDTypePolicy
-    from nyala.base.remat import RematScope as RematScope
-    from nyala.base.remat import remat as remat
     from nyala.base.scope import StatelessScope as StatelessScope
     from nyala.base.scope import StateScope as StateScope
     from nyala.base.scope import SymbolicScope as SymbolicScope
     from nyala.base.variable import Variable as Variable
     from nyala.graph.operation import Function as Function
     from nyala.graph.operation import Operation as Operation
+    from nyala.graph.remat import RematScope as RematScope
+    from nyala.graph.remat import remat as remat
     from nyala.graph.symbolic import SymbolicTensor as KerasTensor  # noqa: F401
     from nyala.initializers import Initializer as Initializer
     from nyala.layers.base import InputSpec as InputSpec
@@ -84,7 +84,7 @@ _HOMES = {
     "Operation": "graph.operation",
     "Optimizer": "optimizers",
     "Regularizer": "regularizers",
-    "RematScope": "base.remat",
+    "RematScope": "graph.remat",
     "Sequential": "models",
     "StateScope": "base.scope",
     "StatelessScope": "base.scope",
@@ -94,7 +94,7 @@ _HOMES = {
     "device": "backends",
     "function": "transforms",
     "name_scope": "base.naming",
-    "remat": "base.remat",
+    "remat": "graph.remat",
     "value_and_grad": "transforms",
 }
 _RENAMED = {"KerasTensor": "SymbolicTensor", "name_scope": "scope"}

@@ -397,3 +397,21 @@ def test_config_and_legacy() -> None:
     assert set(config) == {"class_name", "config"} and saving.deserialize_keras_object(config).name == "d"
     x = layers.Input((2,))
     assert nyala.utils.get_source_inputs(layers.Dense(1)(x) + layers.Dense(1)(x)) == [x]
+
+
+def test_a_symbolic_loss(backend: str) -> None:
+    """model.add_loss(tensor of the graph), as variational autoencoders for Keras 2 have it."""
+    x, _ = _data()
+    inputs = layers.Input((4,))
+    hidden = layers.Dense(2)(inputs)
+    model = nyala.Model(inputs, layers.Dense(4)(hidden))
+    K = nyala.backend
+    with pytest.warns(old.OldSpelling, match="add_loss"):
+        model.add_loss(K.sum(K.square(hidden), axis=-1))
+    model.compile("sgd", "mse")
+    encoder = nyala.Model(inputs, hidden)
+    penalty = (encoder.predict(x, verbose=0) ** 2).sum(-1).mean()
+    error = ((model.predict(x, verbose=0) - x) ** 2).mean()
+    np.testing.assert_allclose(model.evaluate(x, x, batch_size=64, verbose=0), penalty + error, rtol=1e-4)
+    model.compile("sgd")
+    assert model.fit(x, epochs=3, verbose=0).history["loss"][-1] < penalty

@@ -192,7 +192,7 @@ def reverse(x: TensorLike, axes: int | Sequence[int]) -> Tensor:
 
 
 def tile(x: TensorLike, n: int | Sequence[int]) -> Tensor:
-    return ops.tile(x, (n,) if check.is_int(n) else n)
+    return ops.tile(x, n if isinstance(n, Sequence) else (n,))
 
 
 def slice(x: TensorLike, start: Sequence[int], size: Sequence[int]) -> Tensor:

@@ -16,10 +16,10 @@ from nyala import backends, initializers, regularizers
 from nyala import constraints as constraints_
 from nyala._typing import Config, DType, Nest, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
-from nyala.base import check, configurable, masks, naming, old, policy, remat, scope, tracebacks, tracking, tree
+from nyala.base import check, configurable, masks, naming, old, policy, scope, tracebacks, tracking, tree
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
-from nyala.graph import infer
+from nyala.graph import infer, remat
 from nyala.graph.node import Node, backend_of_inputs, symbolic_outputs
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers._arguments import (

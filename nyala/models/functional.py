@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from nyala import ops
 from nyala._typing import Nest
-from nyala.base import check, masks, naming, tree
+from nyala.base import check, masks, naming, old, tree
 from nyala.graph.function import Function
 from nyala.graph.node import OpCall
 from nyala.graph.symbolic import SymbolicTensor
@@ -40,10 +41,9 @@ class Functional(Model):
         who = check.who(self)
         if isinstance(inputs, tuple):
             inputs = list(inputs)
-        self._function = Function(inputs, outputs, who)
-        for step in self._function.steps:
-            if step.fill is None and isinstance(step.operation, Layer):
-                step.run = step.operation._quick()
+        self._function = _quick(Function(inputs, outputs, who))
+        self._with_losses: Function | None = None
+        self._graph_losses: list[SymbolicTensor] = []
         # Inputs inside another model's graph get an InputLayer of their own; the plan is still fed at the old place.
         heads = [x if x.node is not None and x.node.is_input else _head(x) for x in self._function.flat_inputs]
         self._input_tensors = heads
@@ -59,7 +59,7 @@ class Functional(Model):
         self._backend = self._function.flat_inputs[0].backend if self._function.flat_inputs else None
         self.built = True
 
-    _untracked = Model._untracked | {"operations", "_function", "_input_tensors"}
+    _untracked = Model._untracked | {"operations", "_function", "_with_losses", "_graph_losses", "_input_tensors"}
 
     @property
     def layers(self) -> list[Layer]:
@@ -110,7 +110,26 @@ class Functional(Model):
             for x, m in zip(flat, tree.flatten(mask)):
                 if m is not None:
                     masks.set_mask(x, m)
-        return self._function.run(flat)
+        if self._with_losses is None:
+            return self._function.run(flat)
+        outputs, found = self._with_losses.run(flat)
+        for loss in found:
+            super().add_loss(ops.mean(loss))
+        return outputs
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a loss to that of ``compile``: in a call a scalar; or, as in Keras 2, a symbolic tensor of the model's graph,
+        whose mean is added in every call.
+        """
+        given = tree.flatten(loss)
+        if not any(isinstance(x, SymbolicTensor) for x in given):
+            super().add_loss(loss)
+            return
+        old.tell("model.add_loss(symbolic tensor)", "a layer that calls self.add_loss(value) in its call")
+        self._graph_losses += given
+        both = [self._function.outputs, self._graph_losses]
+        self._with_losses = _quick(Function(self._function.inputs, both, check.who(self)))
+        self._forget_steps()
 
     def _match(self, inputs: Nest) -> list[Any]:
         """The values in the order of the graph's inputs, checked and cast to their dtypes."""
@@ -139,8 +158,6 @@ class Functional(Model):
         shape, expected = x.shape, wanted.shape
         rank = len(shape)
         if rank != len(expected):
-            from nyala import ops
-
             if rank == len(expected) - 1 and expected[-1] == 1:
                 return self._fit(ops.expand_dims(x, -1), wanted, name)
             if rank == len(expected) + 1 and shape[-1] == 1:
@@ -172,6 +189,13 @@ class Functional(Model):
 
         with registry.custom_object_scope(custom_objects or {}):
             return functional_from_config(cls, config)
+
+
+def _quick(function: Function) -> Function:
+    for step in function.steps:
+        if step.fill is None and isinstance(step.operation, Layer):
+            step.run = step.operation._quick()
+    return function
 
 
 def _head(x: SymbolicTensor) -> SymbolicTensor:

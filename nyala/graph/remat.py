@@ -10,6 +10,7 @@ from typing import Any
 
 from nyala import backends
 from nyala.base import check, tree
+from nyala.graph import infer
 
 _MODES = ("full", "activations", "larger_than", "list_of_layers", None)
 
@@ -50,8 +51,6 @@ class RematScope:
         if self.mode == "activations":
             return getattr(layer, "activation", None) is not None
         if self.mode == "larger_than":
-            from nyala.graph import infer
-
             specs = tree.flatten(infer.infer(call, args, kwargs, layer._find_backend()))
             sizes = [math.prod(n or 1 for n in s.shape) for s in specs if hasattr(s, "shape")]
             return max(sizes, default=0) > self.output_size_threshold
