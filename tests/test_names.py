@@ -37,7 +37,7 @@ ABSENT: dict[str, str] = {
     "preprocessing": "image_dataset_from_directory text_dataset_from_directory timeseries_dataset_from_array",
     "quantizers": "*",
     "saving": "KerasFileEditor",
-    "utils": f"FeatureSpace array_to_img bounding_boxes img_to_array load_img save_img split_dataset {DATA_SETS}",
+    "utils": f"FeatureSpace bounding_boxes split_dataset {DATA_SETS}",
     "visualization": "*",
     "wrappers": "*",
 }
