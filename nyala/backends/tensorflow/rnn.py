@@ -10,6 +10,7 @@ for it. Several steps a turn of the loop spare TF's cost of turns.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,15 +20,32 @@ from tensorflow import Tensor
 States = tuple[Tensor, ...]
 
 
-def recurrence(
+def recurrence(step: Any, *args: Any) -> tuple[Tensor, States]:
+    *tensors, sequences, unroll = args
+    # Eager turns of a loop are slow, so there it is a graph of its own.
+    run = (
+        _compiled(step, sequences, unroll)
+        if tf.executing_eagerly()
+        else functools.partial(_recurrence, step, sequences, unroll)
+    )
+    return run(*tensors)
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(step: Any, sequences: bool, unroll: bool) -> Callable[..., tuple[Tensor, States]]:
+    run = functools.partial(_recurrence, step, sequences, unroll)
+    return tf.function(lambda *tensors: run(*tensors), autograph=False, reduce_retracing=True)
+
+
+def _recurrence(
     step: Any,
+    sequences: bool,
+    unroll: bool,
     inputs: Tensor,
     states: States,
     kernel: Tensor,
     bias: Tensor | None,
     mask: Tensor | None,
-    sequences: bool,
-    unroll: bool,
 ) -> tuple[Tensor, States]:
     length = inputs.shape[0]
     n = tf.shape(inputs)[0] if length is None else length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -64,6 +65,12 @@ def implementation(cell: Layer, kwargs: dict[str, Any]) -> int:
     return check.one_of(cell, "implementation", kwargs.pop("implementation", 2), (0, 1, 2))
 
 
+@functools.lru_cache(maxsize=None)
+def _step_of(maker: Any, *activations: Any) -> rnn.Step:
+    """One step for all cells of a kind, by which backends know what they have compiled. Never of a user's functions."""
+    return maker(*activations)
+
+
 class _Cell(DropoutCell):
     """A cell with an input kernel and a recurrent one, whose columns are the gates side by side.
 
@@ -118,8 +125,10 @@ class _Cell(DropoutCell):
     def _add_bias(self, width: int) -> Any:
         return _weights.add(self, "bias", (width,))
 
-    def _formula(self) -> rnn.Step:
-        raise NotImplementedError
+    _maker: ClassVar[Any]
+
+    def _activations(self) -> list[Any]:
+        return [fn for fn in (self.activation, self.recurrent_activation) if fn is not None]
 
     def _biases(self) -> tuple[Any, Any]:
         """Of x @ kernel and of h @ recurrent_kernel."""
@@ -135,7 +144,7 @@ class _Cell(DropoutCell):
         # Dropout is on what the gates see of h, not on what the state keeps.
         r = ops.matmul(h, self.recurrent_kernel)
         r = r if recurrent_bias is None else ops.add(r, recurrent_bias)
-        step = self._formula()
+        step = self._maker(*self._activations())
         new = step.new(states, ops.add(x, r)) if step.summed else step.new(states, x, r)
         return new[0], list(new) if nested else new[0]
 
@@ -148,8 +157,8 @@ class _Cell(DropoutCell):
         """Whether ``run`` gives what steps would."""
         ours = type(self).__module__ == __name__
         plain = all(
-            fn is None or (getattr(fn, "__module__", "").startswith("nyala.") and hasattr(fn, "__code__"))
-            for fn in (self.activation, self.recurrent_activation)
+            (getattr(fn, "__module__", "").startswith("nyala.") and hasattr(fn, "__code__"))
+            for fn in self._activations()
         )
         return ours and plain and not (training and self.recurrent_dropout)
 
@@ -173,12 +182,16 @@ class _Cell(DropoutCell):
         x = ops.matmul(ops.swapaxes(inputs, 0, 1), weights[0])
         x = x if bias is None else ops.add(x, bias)
         mask = None if mask is None else ops.swapaxes(mask, 0, 1)
-        outputs, last = rnn.recurrence(self._formula(), x, states, weights[1], recurrent_bias, mask, sequences, unroll)
+        outputs, last = rnn.recurrence(
+            _step_of(self._maker, *self._activations()), x, states, weights[1], recurrent_bias, mask, sequences, unroll
+        )
         return (ops.swapaxes(outputs, 0, 1) if sequences else outputs), list(last)
 
 
 class SimpleRNNCell(_Cell):
     """One step of the simple recurrent network: h' = activation(x @ kernel + h @ recurrent_kernel + bias)."""
+
+    _maker = staticmethod(rnn.simple_step)
 
     def __init__(
         self,
@@ -212,9 +225,6 @@ class SimpleRNNCell(_Cell):
     def call(self, sequence: TensorLike, states: Any, training: bool | None = False) -> Any:
         return super().call(sequence, states, training)
 
-    def _formula(self) -> rnn.Step:
-        return rnn.simple_step(self.activation)
-
     def _kind(self) -> str | None:
         return {activations.tanh: "tanh", activations.relu: "relu"}.get(self.activation)
 
@@ -230,6 +240,7 @@ class LSTMCell(_Cell):
         unit_forget_bias: the bias of f begins at 1 (https://proceedings.mlr.press/v37/jozefowicz15.html).
     """
 
+    _maker = staticmethod(rnn.lstm_step)
     gates = 4
     states = 2
     config_order = (*Layer.config_order, "units", "activation", "recurrent_activation", "use_bias", "unit_forget_bias")
@@ -270,9 +281,6 @@ class LSTMCell(_Cell):
     def _add_bias(self, width: int) -> Any:
         return add_forget_bias(self, width)
 
-    def _formula(self) -> rnn.Step:
-        return rnn.lstm_step(self.activation, self.recurrent_activation)
-
     def _kind(self) -> str | None:
         usual = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
         return "lstm" if usual else None
@@ -307,6 +315,7 @@ class GRUCell(_Cell):
     Args: recurrent_activation: of the gates z and r. reset_after: see above.
     """
 
+    _maker = staticmethod(rnn.gru_step)
     gates = 3
 
     def __init__(
@@ -349,9 +358,6 @@ class GRUCell(_Cell):
         if self.bias is None or not self.reset_after:
             return self.bias, None
         return self.bias[0], self.bias[1]
-
-    def _formula(self) -> rnn.Step:
-        return rnn.gru_step(self.activation, self.recurrent_activation)
 
     def _kind(self) -> str | None:
         usual = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
