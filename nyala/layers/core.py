@@ -9,10 +9,11 @@ from typing import Any
 from nyala import activations, ops
 from nyala._typing import Identifier, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
-from nyala.base import check
+from nyala.base import check, tree
 from nyala.layers import _weights
 from nyala.layers.base import Layer
 from nyala.layers.input_spec import InputSpec
+from nyala.ops.nn import affine, einsum_affine
 
 
 class Dense(_weights.LoRA):
@@ -63,6 +64,8 @@ class Dense(_weights.LoRA):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: n})
 
     def call(self, inputs: TensorLike, training: bool | None = None) -> Tensor:
+        if self.bias is not None and not self.lora_enabled:
+            return self.activation(affine(inputs, self.kernel, self.bias))
         x = ops.matmul(inputs, self.kernel)
         if self.lora_enabled:
             low = ops.matmul(ops.matmul(inputs, self.lora_kernel_a), self.lora_kernel_b)
@@ -134,6 +137,8 @@ class EinsumDense(_weights.LoRA):
 
     def call(self, inputs: TensorLike, training: bool | None = None) -> Tensor:
         kernel = self.kernel
+        if self.bias is not None and not self.lora_enabled:
+            return self.activation(einsum_affine(inputs, kernel, self.bias, self.equation))
         if self.lora_enabled:
             low = ops.matmul(self.lora_kernel_a, self.lora_kernel_b)
             kernel = ops.add(kernel, ops.multiply(low, self._lora_scale))
@@ -384,7 +389,7 @@ class Lambda(Layer):
 
     def _check_output(self, inputs: Any, outputs: Any) -> None:
         given: Any = self._output_shape
-        whole: Any = given(tuple(inputs.shape)) if callable(given) else (None, *given)
+        whole: Any = given(tree.map(lambda x: tuple(x.shape), inputs)) if callable(given) else (None, *given)
         expected = tuple(whole)[1:]
         got = tuple(outputs.shape)[1:]
         if len(got) != len(expected) or any(m is not None and n is not None and m != n for m, n in zip(got, expected)):

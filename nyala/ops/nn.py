@@ -286,6 +286,21 @@ def _dense(who: str, sparse: bool) -> None:
         check.fail(who, "sparse tensors are not made here; use sparse=False")
 
 
+# -- products with a bias ----------------------------------------------------------------------------------------------
+
+
+@op("same")
+def affine(x: TensorLike, kernel: TensorLike, bias: TensorLike) -> Tensor:
+    """x @ kernel + bias; one kernel where a backend has it."""
+    return ops.add(ops.matmul(x, kernel), bias)
+
+
+@op("same")
+def einsum_affine(x: TensorLike, kernel: TensorLike, bias: TensorLike, equation: str) -> Tensor:
+    """einsum(equation, x, kernel) + bias; one kernel where a backend has it and the equation is a product of matrices."""
+    return ops.add(ops.einsum(equation, x, kernel), bias)
+
+
 # -- normalization -----------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ height 1, for which that format exists (2.5 times faster).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -180,6 +181,32 @@ def _average_pool(inputs: Tensor, pool_size: Ints, strides: Ints, padding: str, 
     return average_pool(inputs, pool_size, strides, padding, data_format)
 
 
+# -- products with a bias ----------------------------------------------------------------------------------------------
+
+
+def affine(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    if kernel.ndim != 2 or bias.ndim != 1 or not x.is_floating_point():
+        return x @ kernel + bias
+    return F.linear(x, kernel.t(), bias)
+
+
+@functools.lru_cache(maxsize=512)
+def _contracted(equation: str) -> int:
+    """How many axes, the last of x and the first of the kernel, "abc,cde->abde" sums over; 0 for other equations."""
+    left, out = equation.replace(" ", "").split("->")
+    x, kernel = left.split(",")
+    counts = (n for n in range(1, len(kernel)) if x.endswith(kernel[:n]) and out == x[:-n] + kernel[n:])
+    return next(counts, 0)
+
+
+def einsum_affine(x: Tensor, kernel: Tensor, bias: Tensor, equation: str) -> Tensor:
+    n = _contracted(equation)
+    if not n or bias.shape != kernel.shape[n:] or not x.is_floating_point():
+        return torch.einsum(equation, x, kernel) + bias
+    y = F.linear(x.flatten(-n), kernel.flatten(n).flatten(0, n - 1).t(), bias.flatten())
+    return y.unflatten(-1, bias.shape)
+
+
 # -- normalization -----------------------------------------------------------------------------------------------------
 
 
@@ -238,5 +265,5 @@ natives: dict[str, Callable[..., Any]] = {
     "_conv": conv, "_depthwise_conv": depthwise_conv, "_conv_transpose": conv_transpose, "_max_pool": _max_pool,
     "_average_pool": _average_pool, "batch_normalization": batch_normalization,
     "layer_normalization": layer_normalization, "rms_normalization": rms_normalization,
-    "_fused_attention": fused_attention,
+    "_fused_attention": fused_attention, "affine": affine, "einsum_affine": einsum_affine,
 }  # fmt: skip
