@@ -149,6 +149,14 @@ def op_from_config(entry: Config) -> OpCall:
     return OpCall(fn if own else _Made(fn, made), config.get("name"))
 
 
+def call_names(name: str) -> list[str]:
+    """The arguments of the call of a class."""
+    from nyala.ops._op import REGISTRY
+
+    spec = REGISTRY[_ops()[name.lower()]].spec  # type: ignore[attr-defined]
+    return [n for n in spec.names if not _is_constructor(spec, n)]
+
+
 class _Made:
     """An op with the arguments of its class's constructor."""
 
@@ -188,4 +196,4 @@ def _key(key: Any) -> Any:
     return tuple(key) if isinstance(key, list) else key
 
 
-__all__ = ["is_op", "op_config", "op_from_config"]
+__all__ = ["call_names", "is_op", "op_config", "op_from_config"]

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from nyala.base import check, configurable
 from nyala.saving import config as config_
-from nyala.saving import hdf5, legacy, weights
+from nyala.saving import eras, hdf5, legacy, weights
 
 _MAX_CONFIG = 256 * 2**20
 _MAX_MEMBERS = 10_000
@@ -46,7 +46,7 @@ def read(path: Path | IO[bytes], compile: bool = True) -> Any:
             version = config_.parse(_member(archive, "metadata.json", 2**20), str(path)).get("keras_version")
     model = config_.build(config, version)
     if compile and config.get("compile_config"):
-        model.compile_from_config(config["compile_config"])
+        model.compile_from_config(eras.compiled(config["compile_config"]))
     with hdf5.read(stored_weights(path)) as file:
         if legacy.is_weights(file):
             legacy.read_weights(model, file)

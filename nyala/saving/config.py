@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 from nyala._typing import Config
-from nyala.base import check, configurable
+from nyala.base import check, configurable, old
+from nyala.saving import eras
 
 LAYOUT_OF = "3.15.1"
 """The version of Keras whose layout this is, for programs that look."""
@@ -22,6 +24,8 @@ def parse(text: str | bytes, name: str) -> Config:
         check.fail("load", f"the config in {name} has {len(text)} bytes, over the limit {_MAX_BYTES}")
     try:
         config = json.loads(text)
+        if isinstance(config, str):  # json.dump(model.to_json(), file)
+            config = json.loads(config)
     except (ValueError, RecursionError) as error:
         check.fail("load", f"the config in {name} is no JSON or nested too deep: {error}")
     if not isinstance(config, dict):
@@ -44,7 +48,13 @@ def build(config: Config, version: str | None = None) -> Any:
     """The model that a config describes, written by that version of Keras (``None``: not known)."""
     from nyala.models import Model
 
-    model = configurable.deserialize(config)
+    if not isinstance(config.get("class_name"), str) or not isinstance(config.get("config"), (dict, list)):
+        check.fail("load_model", "the config is not of a model: it has no class_name and config")
+    told = set(old._told)
+    with warnings.catch_warnings():  # it is the file that is old, not the program
+        warnings.simplefilter("ignore", old.OldSpelling)
+        model = configurable.deserialize(eras.modern(config, version))
+    old._told.intersection_update(told)
     if not isinstance(model, Model):
         check.fail("load_model", f"the config is that of a {type(model).__name__}, not of a model")
     return model
@@ -52,6 +62,7 @@ def build(config: Config, version: str | None = None) -> Any:
 
 def compile_arguments(training: Config, version: str | None = None) -> dict[str, Any]:
     """The arguments of ``compile`` from the config that files keep of them."""
+    training = eras.compiled(training)
     arguments = {
         "optimizer": _made(training.get("optimizer_config"), "optimizer") or "rmsprop",
         "loss": _made(training.get("loss"), "loss"),

@@ -19,7 +19,7 @@ from nyala._typing import Config
 from nyala.base import check, configurable
 from nyala.base.variable import Variable
 from nyala.saving import config as config_
-from nyala.saving import hdf5
+from nyala.saving import hdf5, layouts
 
 if TYPE_CHECKING:
     import h5py
@@ -161,14 +161,16 @@ def _read_optimizer(model: Any, group: h5py.Group) -> None:
         return
     if not optimizer.built and model.built:
         optimizer.build(model.trainable_variables)
-    values = [hdf5.array(group[name]) for name in hdf5.names(group, "weight_names") or () if name in group]
+    names = [name for name in hdf5.names(group, "weight_names") or () if name in group]
+    stored = [np.asarray(hdf5.array(group[name])) for name in names]
     own = optimizer.variables
-    if len(values) == len(own) and all(tuple(v.shape) == o.shape for v, o in zip(values, own)):
+    values = layouts.optimizer(own, model.trainable_variables, stored, names)
+    if values is not None:
         for variable, value in zip(own, values):
             variable.assign(value)
         return
     warnings.warn(
-        f"{check.who(model)}: the optimizer's state is not loaded, the file holds {len(values)} arrays for {len(own)} "
+        f"{check.who(model)}: the optimizer's state is not loaded, the file holds {len(stored)} arrays for {len(own)} "
         "variables; training goes on with a fresh optimizer",
         stacklevel=6,
     )
@@ -183,8 +185,9 @@ def read_weights(model: Any, group: h5py.Group, *, by_name: bool = False, skip_m
     if names is None:
         check.fail("load_weights", f"{group.file.filename} has no attribute layer_names, so it is no weights file")
     stored = {name: arrays for name in names if (arrays := _stored(hdf5.group(group, name)))}
-    own = [(layer.name, _in_order(layer)) for layer in _layers(model)]
-    own = [(name, variables) for name, variables in own if variables]
+    version, backend = hdf5.text(group, "keras_version"), hdf5.text(group, "backend")
+    layers = {layer.name: layer for layer in _layers(model)}
+    own = [(name, variables) for name, layer in layers.items() if (variables := _in_order(layer))]
     wrong: list[str] = []
     todo: list[tuple[Variable, np.ndarray]] = []
     if by_name:
@@ -198,7 +201,7 @@ def read_weights(model: Any, group: h5py.Group, *, by_name: bool = False, skip_m
         pairs.append((f"{model.name} (its own weights)", _top(model), _TOP))
         stored[_TOP] = top
     for name, variables, there in pairs:
-        fits, problem = _match(variables, stored[there])
+        fits, problem = _match(layers.get(name), variables, stored[there], version, backend)
         if problem:
             wrong.append(f"layer `{name}`{'' if name == there else f' and `{there}` of the file'}: {problem}")
         todo += fits
@@ -216,15 +219,17 @@ def _stored(group: h5py.Group) -> dict[str, h5py.Dataset]:
 
 
 def _match(
-    variables: Sequence[Variable], stored: Mapping[str, Any]
+    layer: Any, variables: Sequence[Variable], stored: Mapping[str, Any], version: str | None, backend: str | None
 ) -> tuple[list[tuple[Variable, np.ndarray]], str | None]:
     """The values of a layer's variables in order, or why they do not fit."""
-    arrays = [hdf5.array(data) for data in stored.values()]
+    arrays = [np.asarray(hdf5.array(data)) for data in stored.values()]
+    if layer is not None:
+        arrays = layouts.weights(layer, arrays, version, backend)
     shapes = [tuple(a.shape) for a in arrays]
     wanted = [v.shape for v in variables]
     if shapes != wanted:
         mine = ", ".join(f"{v.name} {v.shape}" for v in variables) or "nothing"
-        theirs = ", ".join(f"{name.split('/')[-1]} {shape}" for name, shape in zip(stored, shapes)) or "nothing"
+        theirs = ", ".join(f"{name.split('/')[-1]} {tuple(d.shape)}" for name, d in stored.items()) or "nothing"
         return [], f"the model has {mine}; the file {theirs}"
     return list(zip(variables, arrays)), None
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nyala.base import check, naming
-from nyala.saving import hdf5
+from nyala.saving import hdf5, layouts
 
 if TYPE_CHECKING:
     import h5py
@@ -100,10 +100,10 @@ def _values(obj: Any) -> Mapping[str, np.ndarray]:
 
 def read(model: Any, file: h5py.File, skip_mismatch: bool = False) -> None:
     """Load the weights of an open file into ``model``."""
-    stored = hdf5.groups(file)
+    stored = {layouts.place(path): found for path, found in hdf5.groups(file).items()}
     used: set[str] = set()
     wrong: list[str] = []
-    todo: list[tuple[Any, Mapping[str, h5py.Dataset]]] = []
+    todo: list[tuple[Any, Mapping[str, Any]]] = []
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and "optimizer/vars" in stored and not optimizer.built:
         optimizer.build(model.trainable_variables)
@@ -111,9 +111,12 @@ def read(model: Any, file: h5py.File, skip_mismatch: bool = False) -> None:
         place = f"{path}/vars" if path else "vars"
         found = stored.get(place, {})
         used.add(place)
-        problem = None if hasattr(obj, "load_own_variables") else _mismatch(obj, found)
+        own_way = hasattr(obj, "load_own_variables") and type(obj).role != "optimizer"
+        problem = None if own_way else _mismatch(obj, found)
         if problem is None:
             todo.append((obj, found))
+        elif type(obj).role == "optimizer" and (older := _older_optimizer(model, obj, found)) is not None:
+            todo.append((obj, older))
         elif type(obj).role == "optimizer":
             warnings.warn(f"the optimizer's state is not loaded: {problem}", stacklevel=4)
         else:
@@ -128,12 +131,20 @@ def read(model: Any, file: h5py.File, skip_mismatch: bool = False) -> None:
             check.fail(model, text + "\nskip_mismatch=True loads the others")
         warnings.warn(f"{check.who(model)}: {text}\nThe others were loaded.", stacklevel=4)
     for obj, found in todo:
-        values = {k: hdf5.array(d) for k, d in found.items()}
+        values = {k: d if isinstance(d, np.ndarray) else hdf5.array(d) for k, d in found.items()}
         if hasattr(obj, "load_own_variables"):
             obj.load_own_variables(values)
         else:
             for i, variable in enumerate(_own(obj)):
                 variable.assign(values[str(i)])
+
+
+def _older_optimizer(model: Any, optimizer: Any, found: Mapping[str, Any]) -> dict[str, Any] | None:
+    if set(found) != {str(i) for i in range(len(found))}:
+        return None
+    stored = [np.asarray(hdf5.array(found[str(i)])) for i in range(len(found))]
+    values = layouts.optimizer(_own(optimizer), model.trainable_variables, stored)
+    return None if values is None else {str(i): np.asarray(v) for i, v in enumerate(values)}
 
 
 def _mismatch(obj: Any, found: Mapping[str, Any]) -> str | None:

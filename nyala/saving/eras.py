@@ -1,0 +1,460 @@
+"""Configs of older Keras, put into today's form before anything is made of them.
+
+Arguments of layers that were only renamed are understood by the constructors (``nyala.base.old``); here stand the classes
+that changed, the arguments that files have and programs do not, and how files name calls and tensors. A row a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nyala import ops
+from nyala._typing import Config, Tensor
+from nyala.base import check, registry
+
+CLASSES: dict[str, str] = {
+    # Keras 1
+    "AtrousConvolution1D": "Conv1D",
+    "AtrousConvolution2D": "Conv2D",
+    "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+    "Convolution3D": "Conv3D",
+    "Deconvolution2D": "Conv2DTranspose",
+    "Deconvolution3D": "Conv3DTranspose",
+    "SeparableConvolution1D": "SeparableConv1D",
+    "SeparableConvolution2D": "SeparableConv2D",
+    # Keras 2.0
+    "Container": "Functional",
+    "Model": "Functional",
+    # Keras 2.0.9
+    "CuDNNGRU": "GRU",
+    "CuDNNLSTM": "LSTM",
+    # tf.keras 1.13 to 2.15
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "GRUV2": "GRU",
+    "LSTMV2": "LSTM",
+    "SyncBatchNormalization": "BatchNormalization",
+    "ThresholdedReLU": "ReLU",
+}
+"""Old name of a layer's class -> today's."""
+
+_MERGE = {
+    "sum": "Add",
+    "mul": "Multiply",
+    "concat": "Concatenate",
+    "ave": "Average",
+    "dot": "Dot",
+    "cos": "Dot",
+    "max": "Maximum",
+}
+"""Keras 1: the modes of ``Merge``."""
+
+_GONE = {
+    "Highway": "1", "MaxoutDense": "1", "ParametricSoftplus": "1", "SReLU": "1", "LocallyConnected1D": "2.15",
+    "LocallyConnected2D": "2.15", "DenseFeatures": "2.15", "ModuleWrapper": "2.15",
+}  # fmt: skip
+"""Layers without a successor, and the version that last had them."""
+
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "batch_size": (None,),
+    "consume_less": ("cpu", "mem", "gpu"),
+    "dynamic": (False,),
+    "fused": (None, True, False),
+    "groups": (1, None),
+    "implementation": (0, 1, 2),
+    "input_dim": (None,),
+    "input_dtype": (None, "float32"),
+    "input_length": (None,),
+    "jit_compile": (True, False, None),
+    "mode": (0,),
+    "ragged": (False, None),
+    "sparse": (False, None),
+    "time_major": (False,),
+    "virtual_batch_size": (None,),
+}
+"""Arguments that older files write and that say nothing with these values; dropped where the class has none of that name."""
+
+_LAMBDA_EXTRAS = ("function_type", "module", "output_shape", "output_shape_module", "output_shape_type", "mask_type")
+
+TF_OPS: dict[str, tuple[str, dict[str, str]]] = {
+    "__operators__.add": ("Add", {"x": "x1", "y": "x2"}),
+    "__operators__.getitem": ("GetItem", {"slice_spec": "key", "tensor": "x"}),
+    "abs": ("Absolute", {}),
+    "cast": ("Cast", {}),
+    "clip_by_value": ("Clip", {"t": "x", "clip_value_min": "x_min", "clip_value_max": "x_max"}),
+    "concat": ("Concatenate", {"values": "xs"}),
+    "expand_dims": ("ExpandDims", {"input": "x"}),
+    "linalg.matmul": ("Matmul", {"a": "x1", "b": "x2"}),
+    "math.abs": ("Absolute", {}),
+    "math.add": ("Add", {"x": "x1", "y": "x2"}),
+    "math.divide": ("Divide", {"x": "x1", "y": "x2"}),
+    "math.exp": ("Exp", {}),
+    "math.log": ("Log", {}),
+    "math.maximum": ("Maximum", {"x": "x1", "y": "x2"}),
+    "math.minimum": ("Minimum", {"x": "x1", "y": "x2"}),
+    "math.multiply": ("Multiply", {"x": "x1", "y": "x2"}),
+    "math.negative": ("Negative", {}),
+    "math.pow": ("Power", {"x": "x1", "y": "x2"}),
+    "math.reduce_max": ("Max", {"input_tensor": "x"}),
+    "math.reduce_mean": ("Mean", {"input_tensor": "x"}),
+    "math.reduce_min": ("Min", {"input_tensor": "x"}),
+    "math.reduce_sum": ("Sum", {"input_tensor": "x"}),
+    "math.rsqrt": ("Rsqrt", {}),
+    "math.sigmoid": ("Sigmoid", {}),
+    "math.sqrt": ("Sqrt", {}),
+    "math.square": ("Square", {}),
+    "math.subtract": ("Subtract", {"x": "x1", "y": "x2"}),
+    "math.tanh": ("Tanh", {}),
+    "math.truediv": ("Divide", {"x": "x1", "y": "x2"}),
+    "nn.gelu": ("Gelu", {"features": "x"}),
+    "nn.relu": ("Relu", {"features": "x"}),
+    "nn.relu6": ("Relu6", {"features": "x"}),
+    "nn.sigmoid": ("Sigmoid", {}),
+    "nn.silu": ("Silu", {"features": "x"}),
+    "nn.softmax": ("Softmax", {"logits": "x"}),
+    "nn.swish": ("Silu", {"features": "x"}),
+    "nn.tanh": ("Tanh", {}),
+    "reshape": ("Reshape", {"tensor": "x", "shape": "newshape"}),
+    "squeeze": ("Squeeze", {"input": "x"}),
+    "stack": ("Stack", {"values": "x"}),
+    "stop_gradient": ("StopGradient", {"input": "variable"}),
+    "tile": ("Tile", {"input": "x", "multiples": "repeats"}),
+    "transpose": ("Transpose", {"a": "x", "perm": "axes"}),
+}
+"""tf.keras 2.4 to 2.15: functions of TensorFlow that stand in a graph -> op class, and arguments with another name there."""
+
+
+def hard_sigmoid_of_keras_2(x: Tensor) -> Tensor:
+    """max(0, min(1, 0.2 * x + 0.5)), which "hard_sigmoid" meant before Keras 3."""
+    return ops.clip(ops.add(ops.multiply(x, 0.2), 0.5), 0.0, 1.0)
+
+
+registry.add("activation", hard_sigmoid_of_keras_2)
+
+
+def major(version: str | None) -> int:
+    """1, 2 or 3; files of the first versions do not say which."""
+    try:
+        return int(str(version).split(".")[0]) if version else 1
+    except ValueError:
+        return 3
+
+
+def modern(entry: Config, version: str | None) -> Config:
+    """The entry of a model in today's form.
+
+    Raises: ValueError for a layer without a successor, and for layers that hold code.
+    """
+    version = entry.get("keras_version") or version
+    today = version is None and "module" in entry  # a config that no file holds; files of Keras 1 name no version
+    era = _Era(3 if today else major(version))
+    new = era.entry(entry)
+    if era.code:
+        names = ", ".join(f"`{n}`" for n in era.code)
+        check.fail(
+            "load_model",
+            f"the Lambda layers {names} hold Python code, which is never run. Write it as functions and give them by the "
+            f"layers' names: custom_objects={{{era.code[0]!r}: function, ...}}",
+        )
+    return new
+
+
+class _Era:
+    """The changes for files of one major version."""
+
+    def __init__(self, major: int):
+        self.major = major
+        self.code: list[str] = []
+        self.shifts: dict[str, int] = {}
+
+    def entry(self, entry: Config) -> Config:
+        """A model's or layer's entry."""
+        entry = dict(entry)
+        name, config = entry["class_name"], entry.get("config")
+        if isinstance(config, list):  # a Sequential of Keras 1 to 2.2.2
+            config = {"name": entry.get("name"), "layers": config}
+        if not isinstance(config, dict):
+            return entry
+        config = dict(config)
+        if name in ("Merge",):
+            return {**entry, **self.merge(config)}
+        if name in ("TFOpLambda", "SlicingOpLambda"):
+            return self.tf_op(entry, config)
+        if registry.custom(name) is None:
+            if name in _GONE:
+                check.fail(
+                    "load_model",
+                    f"layer `{config.get('name')}` is a {name}, which Keras had up to version {_GONE[name]}; write it as a "
+                    f"layer of your own and give it as custom_objects={{{name!r}: ...}}",
+                )
+            entry["class_name"] = CLASSES.get(name, name)
+        if isinstance(config.get("layers"), list) and all(isinstance(x, dict) for x in config["layers"]):
+            config = self.model(config)
+            if entry["class_name"] == "Functional" and str(entry.get("module", "")).startswith("keras."):
+                entry["module"] = "keras.src.models.functional"
+        elif name == "Lambda":
+            config = self.lambda_(config)
+        else:
+            config = {k: self.value(k, v) for k, v in config.items()}
+            config = self.layer(name, config)
+        entry["config"] = config
+        return entry
+
+    def value(self, key: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.value(key, v) for v in value]
+        if isinstance(value, str) and key.endswith("activation") and value == "hard_sigmoid" and self.major < 3:
+            return hard_sigmoid_of_keras_2.__name__
+        if not isinstance(value, dict):
+            return value
+        if "class_name" in value and isinstance(value.get("config"), (dict, list)):
+            if key in ("layer", "forward_layer", "backward_layer", "cell", "cells"):
+                return self.entry(value)
+            if value["class_name"] in ("Policy", "PolicyV1"):
+                return {"class_name": "DTypePolicy", "config": {"name": value["config"].get("name")}}
+            config = value["config"]
+            if isinstance(config, dict):
+                return {**value, "config": {k: v for k, v in config.items() if (k, v) != ("dtype", None)}}
+        if value.get("name") == "WeightRegularizer":  # Keras 1
+            return {"class_name": "L1L2", "config": {k: value.get(k, 0.0) for k in ("l1", "l2")}}
+        return value
+
+    def layer(self, name: str, config: Config) -> Config:
+        """What changed in a layer beside its name."""
+        own = _arguments(CLASSES.get(name, name))
+        if own:
+            config = {k: v for k, v in config.items() if k in own or v not in _NEUTRAL.get(k, ())}
+        if name == "CuDNNGRU":
+            config["reset_after"] = True
+        elif name == "GRU" and self.major < 3:
+            config.setdefault("reset_after", False)
+        elif name == "SyncBatchNormalization":
+            config["synchronized"] = True
+        elif name == "ThresholdedReLU":
+            config["threshold"] = config.pop("theta", 1.0)
+        elif name in ("Deconvolution2D", "Deconvolution3D"):
+            config.pop("output_shape", None)
+        elif name == "InputLayer":
+            dtype = config.pop("input_dtype", None)
+            config.setdefault("dtype", dtype or "float32")
+        if name.startswith(("BatchNormalization", "SyncBatch", "LayerNorm")) and isinstance(config.get("axis"), list):
+            config["axis"] = config["axis"][0] if len(config["axis"]) == 1 else config["axis"]
+        if name == "Embedding" and self.major < 2 and config.get("dropout") == 0:
+            del config["dropout"]
+        return config
+
+    def merge(self, config: Config) -> Config:
+        mode = config.get("mode")
+        if mode not in _MERGE or "layers" in config:
+            check.fail("load_model", f"layer `{config.get('name')}` is a Merge of mode {mode!r}, which is not read")
+        new: Config = {"name": config.get("name"), "trainable": True}
+        if mode == "concat":
+            new["axis"] = config.get("concat_axis", -1)
+        if mode in ("dot", "cos"):
+            new |= {"axes": config.get("dot_axes", -1), "normalize": mode == "cos"}
+        return {"class_name": _MERGE[mode], "config": new}
+
+    def lambda_(self, config: Config) -> Config:
+        """The function by name; code only where the user gives a function for it."""
+        name, function = config.get("name"), config.get("function")
+        supplied = registry.custom(str(name))
+        if supplied is None and isinstance(function, str) and config.get("function_type") == "function":
+            supplied = registry.custom(function)
+            if supplied is None:
+                check.fail(
+                    "load_model",
+                    f"layer `{name}` is a Lambda of the function {function!r}; give it as custom_objects={{{function!r}: ...}}",
+                )
+        today = isinstance(function, dict) and function.get("class_name") == "function"
+        if supplied is None and not today:
+            self.code.append(str(name))
+        new = {k: v for k, v in config.items() if k not in (*_LAMBDA_EXTRAS, "function")}
+        for k in ("output_shape", "mask"):
+            if isinstance(config.get(k), dict):
+                new.pop(k, None)
+        new["function"] = function if supplied is None else supplied
+        return self.layer("Lambda", new)
+
+    # -- graphs --------------------------------------------------------------------------------------------------------
+
+    def model(self, config: Config) -> Config:
+        layers = config["layers"]
+        if not layers or not any("inbound_nodes" in x for x in layers):
+            return {**config, "layers": [self.entry(x) for x in layers]}
+        new = []
+        self.shifts = _shifts(layers, config)
+        for item in layers:
+            entry = self.entry(item)
+            entry["inbound_nodes"] = [self.call(entry, node) for node in item["inbound_nodes"]]
+            new.append(entry)
+            self.shifts = _shifts(layers, config)
+        out = {**config, "layers": new}
+        for key in ("input_layers", "output_layers"):
+            places = self.places(config[key])
+            out[key] = (
+                places[0] if isinstance(places, list) and len(places) == 1 and isinstance(places[0], list) else places
+            )
+        return out
+
+    def places(self, places: Any) -> Any:
+        if isinstance(places, dict):
+            return {k: self.places(v) for k, v in places.items()}
+        if len(places) >= 3 and isinstance(places[0], str):
+            return self.place(places)
+        return [self.places(p) for p in places]
+
+    def place(self, place: Any) -> list[Any]:
+        name, call, output = place[:3]
+        return [name, call - self.shifts.get(name, 0), output]
+
+    def tensor(self, place: Any) -> Any:
+        if place[0] == "_CONSTANT_VALUE":
+            return place[2]
+        return {"class_name": "__keras_tensor__", "config": {"keras_history": self.place(place)}}
+
+    def call(self, entry: Config, node: Any) -> Config:
+        """``{args, kwargs}`` for a call, which Keras 1 and 2 give as a list of ``[layer, call, output, kwargs]``."""
+        if isinstance(node, dict) and "args" in node:
+            return self._shifted(node)
+        if isinstance(node, dict):
+            return {"args": [{k: self.tensor(v) for k, v in node.items()}], "kwargs": {}}
+        places = [node] if node and isinstance(node[0], str) else list(node)
+        kwargs = {k: self.argument(v) for place in places[:1] if len(place) > 3 for k, v in (place[3] or {}).items()}
+        tensors = [self.tensor(p) for p in places]
+        name = entry["class_name"]
+        if "_old_function" in entry:
+            return self.tf_call(entry, tensors, kwargs)
+        if name in ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM2D", "Bidirectional") and len(tensors) > 1:
+            return {"args": tensors[:1], "kwargs": {**kwargs, "initial_state": tensors[1:]}}
+        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": kwargs}
+
+    def argument(self, value: Any) -> Any:
+        if isinstance(value, list) and len(value) in (3, 4) and value[0] in self.shifts and check.is_int(value[1]):
+            return self.tensor(value)
+        if isinstance(value, list):
+            return [self.argument(v) for v in value]
+        return {k: self.argument(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    def _shifted(self, x: Any) -> Any:
+        if isinstance(x, dict) and x.get("class_name") == "__keras_tensor__":
+            return {**x, "config": {**x["config"], "keras_history": self.place(x["config"]["keras_history"])}}
+        if isinstance(x, dict):
+            return {k: self._shifted(v) for k, v in x.items()}
+        return [self._shifted(v) for v in x] if isinstance(x, list) else x
+
+    def tf_op(self, entry: Config, config: Config) -> Config:
+        function = config.get("function")
+        if function not in TF_OPS:
+            check.fail(
+                "load_model",
+                f"layer `{config.get('name')}` is the function tf.{function}, which has no op of that name here."
+                f"{check.nearest(str(function), TF_OPS)} Give a layer class as custom_objects={{'TFOpLambda': ...}}",
+            )
+        return {
+            **{k: v for k, v in entry.items() if k != "module"},
+            "class_name": TF_OPS[function][0],
+            "module": "keras.src.ops.numpy",
+            "config": {"name": config.get("name")},
+            "_old_function": function,
+        }
+
+    def tf_call(self, entry: Config, tensors: list[Any], kwargs: Config) -> Config:
+        from nyala.models.op_config import call_names
+
+        function = entry["_old_function"]
+        renamed = TF_OPS[function][1]
+        kwargs = {renamed.get(k, k): v for k, v in kwargs.items() if k not in ("name",) and v is not None}
+        if function == "__operators__.getitem":
+            kwargs["key"] = (
+                [_slice(s) for s in kwargs["key"]] if isinstance(kwargs["key"], list) else _slice(kwargs["key"])
+            )
+        first = call_names(TF_OPS[function][0])[0]
+        value = tensors if first == "xs" or TF_OPS[function][0] == "Stack" else tensors[0]
+        return {"args": [], "kwargs": {first: value, **kwargs}}
+
+
+def _slice(x: Any) -> Any:
+    if isinstance(x, Mapping) and {"start", "stop", "step"} <= x.keys():
+        return {"class_name": "__slice__", "config": dict(x)}
+    return x
+
+
+def _arguments(name: str) -> set[str]:
+    """What the constructors of a built-in layer and its bases accept."""
+    from nyala.layers._arguments import argument_names
+
+    found = registry.names("layer").get(name)
+    return set(argument_names(found)) if isinstance(found, type) else set()
+
+
+def _shifts(layers: list[Config], config: Config) -> dict[str, int]:
+    """For each layer by name, how far its calls are counted too high: a nested model of Keras 1 and 2 counts its own making."""
+    highest = dict.fromkeys((str(x.get("name")) for x in layers), -1)
+
+    def see(x: Any) -> None:
+        if isinstance(x, dict):
+            for v in x.values():
+                see(v)
+        elif isinstance(x, list):
+            if len(x) >= 3 and isinstance(x[0], str) and x[0] in highest and check.is_int(x[1]):
+                highest[x[0]] = max(highest[x[0]], x[1])
+            for v in x:
+                see(v)
+
+    see([x["inbound_nodes"] for x in layers])
+    see([config["input_layers"], config["output_layers"]])
+    calls = {str(x.get("name")): len(x["inbound_nodes"]) for x in layers}
+    return {name: 1 if calls[name] and highest[name] >= calls[name] else 0 for name in highest}
+
+
+# -- how models were compiled --------------------------------------------------------------------------------------------
+
+_OPTIMIZER_GONE = ("is_legacy_optimizer", "jit_compile", "schedule_decay", "initial_decay")
+_OPTIMIZER_WORDS = {"lr": "learning_rate"}
+
+
+def compiled(config: Config) -> Config:
+    """The arguments of ``compile`` that a file keeps, in today's form."""
+    config = {k: v for k, v in config.items() if v is not None}
+    for key in ("optimizer", "optimizer_config"):
+        if isinstance(config.get(key), dict) and isinstance(config[key].get("config"), dict):
+            config[key] = _optimizer(config[key])
+    for key in ("loss", "metrics", "weighted_metrics"):
+        if key in config:
+            config[key] = _measure(config[key])
+    return config
+
+
+def _optimizer(entry: Config) -> Config:
+    name = str(entry["class_name"])
+    if registry.custom(name) is None:
+        name = name.removeprefix("Custom>")
+    config = {_OPTIMIZER_WORDS.get(k, k): v for k, v in entry["config"].items() if k not in _OPTIMIZER_GONE}
+    if not config.get("decay"):
+        config.pop("decay", None)
+    if config.get("epsilon", 0.0) is None:
+        del config["epsilon"]
+    entry = {**entry, "class_name": name, "config": config}
+    if entry.get("registered_name") == f"Custom>{name}":
+        entry["registered_name"] = None
+    return entry
+
+
+def _measure(x: Any) -> Any:
+    """Losses and metrics: names that functions had, and the reduction that Keras 2 chose by itself."""
+    if isinstance(x, list):
+        return [_measure(v) for v in x]
+    if not isinstance(x, dict):
+        return x
+    if not isinstance(x.get("config"), dict):
+        return {k: _measure(v) for k, v in x.items()}
+    config = dict(x["config"])
+    if config.get("reduction") == "auto":
+        config["reduction"] = "sum_over_batch_size"
+    if x.get("class_name") == "MeanMetricWrapper" and isinstance(config.get("fn"), str):
+        fn = registry.find("metric", config["fn"]) or registry.find("loss", config["fn"])
+        config["fn"] = {"class_name": "function", "config": config["fn"]} if fn is None else fn
+    return {**x, "config": config}

@@ -1,0 +1,120 @@
+"""Model files that other people wrote with Keras 1.0 to 3.14: they load, and predict what is recorded beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import nyala
+from nyala import ops
+from nyala.saving import load_model
+
+WILD = Path(__file__).resolve().parents[3] / "shared/data/models_wild"
+pytestmark = pytest.mark.skipif(not WILD.is_dir(), reason="the folder with the files is not there")
+
+RECORDED = sorted(p.name.removesuffix(".npz") for p in (WILD / "expected").glob("*.npz") if "savedmodel" not in p.name)
+OTHERS = [
+    "h5_keras2/braai_d6_m9.h5",
+    "keras_v3/allaudin_ecg_cnn1d_k2.15.keras",
+    "keras_v3/cleandoc_conv_autoencoder_k2.14.keras",
+]
+JSON = {
+    "kerasjs_mnist_cnn.json": 600_810,
+    "kerasjs_mnist_vae.json": 1_709_121,
+}
+
+
+def found(name: str) -> Path:
+    return next(p for p in WILD.rglob(name) if "expected" not in p.parts)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", RECORDED)
+def test_predictions_are_those_recorded(name: str) -> None:
+    model = load_model(found(name))
+    data = np.load(WILD / "expected" / f"{name}.npz")
+    x, y = data["x0"][:4], data["y0"][:4]
+    np.testing.assert_allclose(np.asarray(model.predict(x, verbose=0)), y, rtol=2e-5, atol=2e-5)
+    assert model.compiled and (int(model.optimizer.iterations.numpy()) > 0) == (
+        "optimizer_weights" in stored(found(name))
+    )
+
+
+def stored(path: Path) -> Any:
+    if path.suffix == ".keras":
+        return ["optimizer_weights"]
+    with h5py.File(path) as file:
+        return list(file)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_others_load_with_the_optimizer_s_state(name: str) -> None:
+    model = load_model(WILD / name)
+    slots = model.optimizer.variables[2:]
+    assert sum(float(np.abs(v.numpy()).sum()) > 0 for v in slots) > len(slots) // 2
+    shape = [2, *(n or 32 for n in model.input_shape[1:])]
+    assert np.isfinite(np.asarray(model(np.zeros(shape, "float32")))).all()
+
+
+@pytest.mark.parametrize("name", JSON)
+def test_architectures_of_keras_1(name: str) -> None:
+    assert nyala.models.model_from_json((WILD / "json_arch" / name).read_text()).count_params() == JSON[name]
+
+
+def test_weights_beside_an_architecture() -> None:
+    folder = WILD / "h5_keras2"
+    model = nyala.models.model_from_json((folder / "braai_d6_m9.architecture.json").read_text())
+    model.load_weights(folder / "braai_d6_m9.weights.h5")
+    whole = load_model(folder / "braai_d6_m9.h5", compile=False)
+    x = np.random.default_rng(0).random((2, 63, 63, 3), dtype="float32")
+    with h5py.File(folder / "braai_d6_m9.weights.h5") as file:
+        np.testing.assert_array_equal(model.get_weights()[0], file["conv1/conv1/kernel:0"][()])
+    assert model(x).shape == whole(x).shape
+
+
+def test_channels_first(backend: str) -> None:
+    folder = WILD / "h5_keras1"
+    spec = json.loads((folder / "rocalphago_minimodel_policy.json").read_text())
+
+    class Bias(nyala.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.w = self.add_weight(shape=(shape[-1],), name="w")
+
+        def call(self, x: Any) -> Any:
+            return x + self.w
+
+    model = nyala.models.model_from_json(spec["keras_model"], custom_objects={"Bias": Bias})
+    model.load_weights(folder / "rocalphago_random_minimodel_policy_weights.hdf5")
+    y = model.predict(np.random.default_rng(0).random((1, 12, 19, 19), dtype="float32"), verbose=0)
+    np.testing.assert_allclose(y.sum(axis=1), 1, atol=1e-5)
+
+
+def test_code_in_a_file_is_not_run_and_may_be_supplied() -> None:
+    path = WILD / "keras_v3/pill_siamese_nested.keras"
+    with pytest.raises(ValueError, match="`l2_embedding`, `absolute_difference` hold Python code"):
+        load_model(path)
+    functions = {
+        "l2_embedding": lambda x: ops.normalize(x, axis=1),
+        "absolute_difference": lambda pair: ops.abs(pair[0] - pair[1]),
+    }
+    model = load_model(path, custom_objects=functions)
+    shapes = [(1, *x.shape[1:]) for x in model.inputs]
+    assert np.isfinite(np.asarray(model([np.ones(s, "float32") for s in shapes]))).all()
+
+
+def test_a_function_by_name_may_be_supplied() -> None:
+    path = WILD / "keras_v3/spotify_siamese_nested.keras"
+    with pytest.raises(ValueError, match="euclidean_distance"):
+        load_model(path)
+
+    def euclidean_distance(pair: Any) -> Any:
+        return ops.sqrt(ops.sum(ops.square(pair[0] - pair[1]), axis=1, keepdims=True))
+
+    model = load_model(path, custom_objects={"euclidean_distance": euclidean_distance}, compile=False)
+    shapes = [(1, *x.shape[1:]) for x in model.inputs]
+    assert np.isfinite(np.asarray(model([np.ones(s, "float32") for s in shapes]))).all()
