@@ -114,11 +114,7 @@ class Sequential(Model):
         with backends.backend_scope(backend):
             x: Nest = first.output
             for layer in with_input[1:]:
-                try:
-                    x = layer(x)
-                except NotImplementedError:
-                    # A layer that has no abstract form (its shape depends on values): run the stack as it is.
-                    return
+                x = layer(x)
             self._functional = Functional(first.output, x, name=self.name)
         self._stack = list(with_input)
         self._backend = backend

@@ -221,12 +221,19 @@ def make_ready(model: Any, data: Any, kind: str) -> None:
         check_compiled(model, kind)
     if not model.built and model._defines_call():
         specs = _first_batch_specs(data)
+        ready = all(layer.built for layer in model._flatten_layers(include_self=False))
         try:
             model.compute_output_spec(specs)
-        except Exception:
-            # A model with a train_step of its own may never be called as a whole; then its own step must tell.
+        except Exception as error:
+            # A model with a train_step of its own may never be called as a whole, on this data.
             if kind == "predict" or not model._no_loss_is_fine():
                 raise
+            if not ready:
+                warnings.warn(
+                    f"{check.who(model)}: its weights could not be made before the first step, because calling it on the "
+                    f"data fails: {type(error).__name__}: {error}",
+                    stacklevel=2,
+                )
     if kind == "train" and model.optimizer is not None and not model.optimizer.built and model.trainable_variables:
         model.optimizer.build(model.trainable_variables)
     if kind != "predict" and isinstance(data, data_.ArrayData):

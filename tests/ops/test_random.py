@@ -212,3 +212,32 @@ def test_global_generators_are_one_a_backend():
             assert seeds.global_generator() is found[name]
             assert found[name].state.backend.name == name
     assert found["jax"] is not found["torch"]
+
+
+def test_draws_look_random(backend):
+    """Small seeds, consecutive seeds and consecutive places: where a hash of the place would show."""
+    from scipy import stats
+
+    n = 20000
+    generator = SeedGenerator(1000)
+    rows = np.stack(
+        [numpy(random.uniform((n,), seed=s)) for s in range(10)]
+        + [numpy(random.uniform((n,), seed=generator)) for _ in range(10)]
+    )
+    assert stats.chisquare(np.histogram(rows, 1024, (0, 1))[0]).pvalue > 1e-4
+    assert min(stats.chisquare(np.histogram(x, 64, (0, 1))[0]).pvalue for x in rows) > 1e-5
+    # One next to the other in a draw, and at the same place of the next draw.
+    for a, b in ((rows[:, :-1], rows[:, 1:]), (rows[:-1], rows[1:])):
+        pairs = np.histogram2d(a.ravel(), b.ravel(), 32, [[0, 1]] * 2)[0]
+        assert stats.chisquare(pairs.ravel()).pvalue > 1e-4
+    scores = np.corrcoef(rows)[np.triu_indices(len(rows), 1)] * np.sqrt(n)
+    lags = [np.corrcoef(x[:-k], x[k:])[0, 1] * np.sqrt(n - k) for x in rows for k in (1, 2, 64, 1024)]
+    for z in (scores, np.array(lags)):
+        assert np.abs(z).max() < 4.5 and 0.7 < z.std() < 1.35
+    ones = ((rows * 2**23).astype("uint32")[..., None] >> np.arange(23) & 1).mean((0, 1))
+    assert np.abs((ones - 0.5) * 2 * np.sqrt(rows.size)).max() < 4.5
+
+    x = np.concatenate([numpy(random.normal((n,), seed=s)) for s in range(5)])
+    assert abs(x.mean()) * np.sqrt(x.size) < 4.5 and abs(x.var() - 1) * np.sqrt(x.size / 2) < 4.5
+    assert abs(stats.skew(x)) * np.sqrt(x.size / 6) < 4.5 and abs(stats.kurtosis(x)) * np.sqrt(x.size / 24) < 4.5
+    assert stats.kstest(x, "norm").pvalue > 1e-4 and 3.7 < np.abs(x).max() < 6

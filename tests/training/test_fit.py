@@ -420,3 +420,30 @@ def test_measured_pace_changes_nothing_but_the_time(backend: str, monkeypatch: p
         weights.append([model.get_weights()[0].ravel(), history["loss"], history["mae"]])
     for one, two in zip(*weights):
         np.testing.assert_allclose(one, two, rtol=1e-4)
+
+
+def test_an_own_step_does_not_hide_that_the_model_cannot_be_called(backend: str) -> None:
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x).no_such_thing
+
+        def train_step(self, data: Any) -> Any:
+            return {"loss": ops.mean(self.inner(data[0]))}
+
+    model = Own()
+    model.compile("sgd")
+    with pytest.warns(UserWarning, match="(?s)calling it on the data fails: AttributeError.*no_such_thing"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_a_layer_that_fails_fails_its_model(backend: str) -> None:
+    class Unfinished(layers.Layer):
+        def call(self, x: Any) -> Any:
+            raise NotImplementedError("to be done")
+
+    with pytest.raises(NotImplementedError, match="to be done"):
+        keras.Sequential([keras.Input((3,)), Unfinished()])
