@@ -202,6 +202,9 @@ class BackendBase:
 
     # -- what the backend's own library brings -----------------------------------------------------------------------
 
+    tensor_methods: dict[str, Callable[..., Any]] = {}
+    """The methods of the library's tensors that symbolic tensors have, too."""
+
     foreign_state: tuple[type, ...] = ()
     """The library's own variables and modules: as attributes of a layer they count among its weights."""
 
@@ -295,6 +298,10 @@ class BackendBase:
     def profiler(self, log_dir: str) -> AbstractContextManager[Any] | None:
         """Records what runs inside as files below ``log_dir`` that TensorBoard shows; ``None``: there is none."""
         return None
+
+    def data_set(self, source: Any) -> Any:
+        """``source``, a ``utils.dataset.Dataset``, as the type of data set that this backend's users know."""
+        return source
 
     # -- for objects that other libraries hand us --------------------------------------------------------------------
 

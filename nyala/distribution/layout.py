@@ -82,9 +82,9 @@ class TensorLayout:
 
 
 class LayoutMap(MutableMapping[str, TensorLayout]):
-    """Layouts by regular expressions that are searched for in the paths of variables.
+    """Layouts by regular expressions that match the whole paths of variables.
 
-    >>> layout_map["dense.*kernel"] = (None, "model")
+    >>> layout_map[".*dense.*kernel"] = (None, "model")
 
     Raises: ValueError when a key is set twice or a path matches several keys.
     """
@@ -96,7 +96,7 @@ class LayoutMap(MutableMapping[str, TensorLayout]):
     def __getitem__(self, key: str) -> Any:
         if key in self._layouts:
             return self._layouts[key]
-        found = [k for k in self._layouts if re.search(k, key)]
+        found = [k for k in self._layouts if re.fullmatch(k, key)]
         if len(found) > 1:
             check.fail("LayoutMap", f"path {key!r} matches several keys: {found}; make them more precise")
         return self._layouts[found[0]] if found else None

@@ -72,6 +72,15 @@ class SymbolicTensor(Operators, ForeignProtocols):
             f"Use the function of that name in nyala.ops, or wrap the call: nyala.layers.Lambda(lambda x: f(x))(x)"
         )
 
+    def __getattr__(self, name: str) -> Any:
+        # Asked only for what is not there: the methods that tensors of the backend have are recorded, too.
+        method = self.__dict__["backend"].tensor_methods.get(name) if "backend" in self.__dict__ else None
+        if method is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        from nyala.graph.node import record
+
+        return lambda *args, **kwargs: record(method, (self, *args), kwargs)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise TypeError(
             f"NumPy was called on the symbolic tensor {self!r}, which has no values. "

@@ -136,10 +136,18 @@ def strong(x: jax.Array) -> jax.Array:
     return lax.convert_element_type(x, x.dtype) if getattr(x, "weak_type", False) else x
 
 
+_METHODS = (
+    "all", "any", "argmax", "argmin", "argsort", "clip", "conj", "cumprod", "cumsum", "diagonal", "dot", "flatten",
+    "max", "mean", "min", "prod", "ravel", "repeat", "round", "sort", "std", "sum", "swapaxes", "take", "trace",
+    "transpose", "var",
+)  # fmt: skip
+
+
 class Core(BackendBase):
     name = "jax"
     loops_in_one_call = True
     tensor_types = (ArrayImpl,)
+    tensor_methods = {name: getattr(ArrayImpl, name) for name in _METHODS}
     floating = frozenset(
         native_dtype(n) for n in ("float16", "bfloat16", "float32", "float8_e4m3fn", "float8_e5m2")
     ) | {np.dtype("float64")}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import optree
 import tensorflow as tf
+from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
 
 from nyala import backends
 from nyala._typing import Nest, Tensor
@@ -111,7 +112,8 @@ class Compiled:
 
         def body(*tensors: Tensor) -> list[Tensor]:
             args, kwargs = rest.join(tensors)
-            with backends.backend_scope(self.backend):
+            # autograph=False holds for our code; what a user wrote is converted where it is called (user_code).
+            with backends.backend_scope(self.backend), ControlStatusCtx(Status.UNSPECIFIED):
                 result, static = split(self.fn(*args, **kwargs))
             out.append(static)
             return result

@@ -46,6 +46,16 @@ _TORCH_ATTRIBUTES = frozenset({
 })  # fmt: skip
 
 
+_METHODS = (
+    "abs", "add", "all", "any", "argmax", "argmin", "argsort", "bmm", "bool", "chunk", "clamp", "clone", "contiguous",
+    "cos", "cumsum", "diff", "div", "double", "eq", "exp", "expand", "flatten", "flip", "float", "floor", "gather",
+    "ge", "gt", "half", "index_select", "int", "le", "log", "log_softmax", "long", "lt", "masked_fill", "matmul",
+    "max", "mean", "min", "mm", "mul", "ne", "norm", "permute", "pow", "prod", "relu", "repeat", "roll", "round",
+    "rsqrt", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt", "square", "std", "sub", "sum", "swapaxes",
+    "t", "tanh", "tile", "topk", "transpose", "type_as", "unbind", "unfold", "unsqueeze", "var", "view", "where",
+)  # fmt: skip
+
+
 class _Local(threading.local):
     def __init__(self) -> None:
         self.fake: FakeTensorMode | None = None
@@ -74,6 +84,7 @@ class Backend(BackendBase):
     tensor_types = (Tensor, torch.nn.Parameter, FakeTensor)
     natives = natives
     fused_updates = fused.updates
+    tensor_methods = {name: getattr(Tensor, name) for name in _METHODS}
     floating = frozenset(d for d in NAMES if d.is_floating_point)
 
     def __init__(self) -> None:
@@ -308,7 +319,7 @@ class Backend(BackendBase):
         return func(*args, **kwargs)
 
     def foreign_protocol(self, variable: Variable, what: str) -> Any:
-        if what in _TORCH_ATTRIBUTES:
+        if what in _TORCH_ATTRIBUTES or what in self.tensor_methods:
             return getattr(variable.value, what)
         raise AttributeError(f"a variable has no attribute {what!r}")
 
