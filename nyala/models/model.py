@@ -9,6 +9,7 @@ from typing import Any
 from nyala import backends
 from nyala._typing import Nest
 from nyala.base import check, old, scope, tree
+from nyala.base.registry import custom_object_scope
 from nyala.graph.node import OpCall
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers._arguments import map_shapes
@@ -50,6 +51,16 @@ class Model(Trainer, Layer):
         if args:
             check.fail(type(self), f"takes symbolic inputs and outputs, or keyword arguments; got {args!r}", TypeError)
         super().__init__(**kwargs)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The model that ``get_config`` described; a graph of layers whatever class is asked."""
+        from nyala.models.graph_config import functional_from_config
+
+        with custom_object_scope(custom_objects or {}):
+            if {"layers", "input_layers", "output_layers"} <= config.keys():
+                return functional_from_config(cls, config)
+            return super().from_config(config)
 
     def call(self, *args: Any, **kwargs: Any) -> Nest:
         check.fail(self, f"class {type(self).__name__} defines no call(self, inputs)", NotImplementedError)

@@ -128,6 +128,13 @@ class OldTrainer:
             )
         return values
 
+    def reset_states(self) -> None:
+        """Keras 1 and 2: set the states of all stateful layers to zero."""
+        old.tell("model.reset_states()", "layer.reset_state() of its stateful layers")
+        for layer in self._flatten_layers(include_self=False):  # type: ignore[attr-defined]
+            if getattr(layer, "stateful", False):
+                layer.reset_state()
+
     def predict_classes(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> np.ndarray:
         """Keras 1 and 2: the class of each sample: the largest of several outputs, or whether the only one is over 0.5."""
         old.tell("predict_classes(x)", "predict(x).argmax(-1), or (predict(x) > 0.5).astype('int32')")
