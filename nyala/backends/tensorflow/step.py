@@ -118,7 +118,10 @@ class Compiled:
             out.append(static)
             return result
 
-        return tf.function(body, autograph=False, jit_compile=self.jit or None), out
+        graph = tf.function(body, autograph=False, jit_compile=self.jit or None)
+        # Each kind of arguments has a body and a graph of its own; TensorFlow takes them for one that is traced again.
+        graph._omit_frequent_tracing_warning = True  # pyright: ignore[reportAttributeAccessIssue]
+        return graph, out
 
 
 def compile(backend: Any, fn: Callable[..., Nest], jit: bool | None) -> Callable[..., Nest]:
