@@ -22,7 +22,7 @@ class Finder(MetaPathFinder, Loader):
         if fullname == "tensorboard.compat.notf" and not tensorflow.installed(self):
             return ModuleSpec(fullname, self)  # tensorboard asks for this module to learn that there is no TensorFlow
         own = tensorflow.find_spec(fullname, self)
-        if own is not None or tensorflow.is_loading():
+        if own is not None or (tensorflow.is_loading() and fullname.startswith("tensorflow.")):
             return own
         inner = names.path_in_keras(fullname)
         if inner is None:
