@@ -51,7 +51,7 @@ class BatchNormalization(_Normalization):
         axis: the axis that keeps its own statistics, usually the channels.
         momentum: of the moving statistics, in [0, 1]. epsilon: added to the variance.
         center, scale: whether ``beta`` is added, ``gamma`` multiplied by.
-        synchronized: whether replicas take the statistics of their batches together; where there are several it raises.
+        synchronized: whether the replicas of a distributed run take the statistics of their batches together.
         renorm: whether training normalizes nearly as inference does: (x - mean) / stddev * r + d with r = stddev /
             renorm_stddev and d = (mean - renorm_mean) / renorm_stddev as constants. Ioffe 2017, https://arxiv.org/abs/1702.03275
         renorm_clipping: the limits ``rmax``, ``rmin`` of r and ``dmax`` of abs(d), each optional.

@@ -315,21 +315,18 @@ def moments(
 ) -> tuple[Tensor, Tensor]:
     """Mean and (biased) variance over ``axes``, summed in float32 at least.
 
-    ``synchronized``: over all replicas of a distributed run; one process sees the whole batch anyway.
-
-    Raises: NotImplementedError for ``synchronized`` where there are several replicas.
+    ``synchronized``: over the batches of all replicas of a distributed run; one process sees the whole batch anyway.
     """
-    if synchronized and backends.current().share() != 1.0:
-        check.fail(
-            "moments",
-            "synchronized=True is not available on several replicas; leave it False: each then takes those of its part",
-            NotImplementedError,
-        )
     wide = _wide(x)
     axes = (axes,) if isinstance(axes, int) else tuple(axes)
     mean = ops.mean(wide, axes, keepdims=True)
     variance = ops.mean(ops.square(wide - mean), axes, keepdims=keepdims)
     mean = mean if keepdims else ops.squeeze(mean, axes)
+    share = backends.current().share()
+    if synchronized and share != 1.0:
+        parts = [mean * share, (variance + ops.square(mean)) * share]
+        mean, square = backends.current().sum_over_replicas(parts)
+        variance = square - ops.square(mean)
     return ops.cast(mean, ops.dtype(x)), ops.cast(variance, ops.dtype(x))
 
 

@@ -31,11 +31,12 @@ def same(a, b):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
 
 
-def fit(scope, optimizer, built, from_dataset):
+def fit(scope, optimizer, built, from_dataset, *more):
     """History, evaluation, predictions, weights and slots; the last batch has one row, fewer than there are devices."""
     keras.utils.set_random_seed(0)
     with scope:
-        model = keras.Sequential([layers.Dense(8, "relu", kernel_regularizer="l2"), layers.Dense(3, "softmax")])
+        more = [make() for make in more]
+        model = keras.Sequential([layers.Dense(8, "relu", kernel_regularizer="l2"), *more, layers.Dense(3, "softmax")])
         if built:
             model.build((None, 4))
         model.compile(optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -54,12 +55,12 @@ def fine(**settings):
     return lambda: keras.optimizers.Adam(1e-2, **settings)
 
 
-for optimizer, built, from_dataset in (
-    (fine(), True, False),
+for case in (
+    (fine(), True, False, lambda: layers.BatchNormalization(synchronized=True)),
     (lambda: keras.optimizers.SGD(0.1, momentum=0.9), False, True),
     (fine(gradient_accumulation_steps=2, use_ema=True, clipnorm=1.0, weight_decay=0.01), True, False),
 ):
-    same(fit(ONE(), optimizer, built, from_dataset), fit(TWO.scope(), optimizer, built, from_dataset))
+    same(fit(ONE(), *case), fit(TWO.scope(), *case))
 
 
 def loop(strategy):

@@ -106,7 +106,7 @@ def _around(backend: Any, storage: Tensor, name: str) -> Variable:
     if found is None:
         shape, dtype = tuple(storage.shape), NAMES[storage.dtype]
         found = Variable.around(backend, storage, shape, dtype, storage.requires_grad, name.replace(".", "_"))
-        storage.__dict__["_nyala"] = found
+        setattr(storage, "_nyala", found)
     return found
 
 
