@@ -18,6 +18,13 @@ from nyala.utils.arrays import normalize, to_categorical
 from nyala.utils.config import Config
 from nyala.utils.files import get_file
 from nyala.utils.images import array_to_img, img_to_array, load_img, save_img
+from nyala.utils.loading import (
+    audio_dataset_from_directory,
+    image_dataset_from_directory,
+    split_dataset,
+    text_dataset_from_directory,
+    timeseries_dataset_from_array,
+)
 from nyala.utils.plots import model_to_dot, plot_model
 from nyala.utils.sequences import pad_sequences
 from nyala.utils.session import (
@@ -40,6 +47,7 @@ __all__ = [
     "PyDataset",
     "Sequence",
     "array_to_img",
+    "audio_dataset_from_directory",
     "clear_session",
     "clone_model",
     "custom_object_scope",
@@ -51,6 +59,7 @@ __all__ = [
     "get_registered_name",
     "get_registered_object",
     "get_source_inputs",
+    "image_dataset_from_directory",
     "img_to_array",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
@@ -65,7 +74,10 @@ __all__ = [
     "save_img",
     "serialize_keras_object",
     "set_random_seed",
+    "split_dataset",
     "standardize_dtype",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]

@@ -278,6 +278,11 @@ class Backend(BackendBase):
 
     # -- random numbers ----------------------------------------------------------------------------------------------
 
+    def data_set(self, source: Any) -> Any:
+        from nyala.backends.tensorflow.data import from_source
+
+        return from_source(source)
+
     def profiler(self, log_dir: str) -> AbstractContextManager[Any]:
         return tf.profiler.experimental.Profile(log_dir)
 
