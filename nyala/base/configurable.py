@@ -27,6 +27,8 @@ class Configurable(Citizen):
     role: ClassVar[str] = ""
     keras_module: ClassVar[str] = ""
     """The module that Keras's files name for this class, e.g. ``keras.layers``."""
+    keras_name: ClassVar[str] = ""
+    """The class's name in files, where it is not its own."""
     config_skip: ClassVar[frozenset[str]] = frozenset()
     config_order: ClassVar[tuple[str, ...]] = ()
 
@@ -38,7 +40,8 @@ class Configurable(Citizen):
     def __init_subclass__(cls, *, names: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.role and cls.__module__.startswith("nyala.") and not cls.__name__.startswith("_"):
-            registry.add(cls.role, cls, *names)
+            file_name = cls.__dict__.get("keras_name")
+            registry.add(cls.role, cls, *names, *([file_name] if file_name else []))
 
     def get_config(self) -> Config:
         """The arguments that make an equal object, as plain data."""
@@ -171,7 +174,7 @@ def serialize_object(obj: Any) -> Config:
     module = (cls.keras_module or f"keras.{cls.role}s") if ours else None
     entry = {
         "module": module,
-        "class_name": cls.__name__,
+        "class_name": (cls.__dict__.get("keras_name") if ours else None) or cls.__name__,
         "config": obj.get_config(),
         # Keras names classes that are not exported under their module a second time.
         "registered_name": cls.__name__ if ours and "keras.src" in str(module) else None,

@@ -359,6 +359,7 @@ class GroupedQueryAttention(_Heads):
     Shapes: query (batch, t, n), value (batch, s, m) -> (batch, t, n); weights (batch, query heads, t, s).
     """
 
+    keras_name = "GroupQueryAttention"
     _place = "_{}_dense"
     _hides_queries = True
     config_order = (
