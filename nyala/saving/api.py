@@ -16,11 +16,12 @@ from nyala import backends
 from nyala.base import check
 from nyala.base.configurable import Configurable
 from nyala.base.registry import custom_object_scope, get_registered_name
-from nyala.saving import archive, hdf5, legacy, weights
+from nyala.saving import archive, hdf5, legacy, safetensors, weights
 from nyala.saving import config as config_
 
 _HDF5 = (".h5", ".hdf5")
 _WEIGHTS = ".weights.h5"
+_SAFETENSORS = ".safetensors"
 
 
 def save_model(
@@ -163,7 +164,7 @@ def save_weights(
     """Write the weights, and for ``.weights.h5`` the optimizer's state if the model is compiled.
 
     Args:
-        filepath: ends in ``.weights.h5``, or in ``.h5`` or ``.hdf5`` for the layout of Keras 1 and 2.
+        filepath: ends in ``.weights.h5``, in ``.safetensors``, or in ``.h5`` or ``.hdf5`` for the layout of Keras 1 and 2.
         overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
         max_shard_size: None; files in several parts are not supported yet.
     """
@@ -173,11 +174,17 @@ def save_weights(
         check.fail(
             "save_weights", "max_shard_size is not supported yet; leave it None for one file", NotImplementedError
         )
-    if path.suffix not in _HDF5:
-        check.fail("save_weights", f"filepath must end in .weights.h5, .h5 or .hdf5, got {str(filepath)!r}")
+    if path.suffix not in (*_HDF5, _SAFETENSORS):
+        check.fail(
+            "save_weights", f"filepath must end in .weights.h5, .h5, .hdf5 or .safetensors, got {str(filepath)!r}"
+        )
     if not model.built:
         check.fail(model, "has no weights to save yet: call it on data or use build(input_shape) first")
     may_write(path, overwrite)
+    if path.suffix == _SAFETENSORS:
+        with beside(path) as file:
+            safetensors.write(model, file)
+        return
     layout: Callable[..., None] = weights.write if path.name.endswith(_WEIGHTS) else legacy.write_weights
     with beside(path) as file, hdf5.write(file) as h5:
         layout(model, h5)
@@ -189,7 +196,7 @@ def load_weights(
     """Read the weights that any version of Keras or Nyala saved, alone or in a whole-model file.
 
     Args:
-        filepath: a ``.weights.h5`` file, a ``.keras`` archive, or a ``.h5`` or ``.hdf5`` file.
+        filepath: a ``.weights.h5``, ``.safetensors``, ``.h5`` or ``.hdf5`` file or a ``.keras`` archive.
         skip_mismatch: leave out, with a warning, what does not fit.
         by_name: match layers by their names and leave the others alone (files of Keras 1 and 2 only).
 
@@ -199,6 +206,11 @@ def load_weights(
     path = _existing("load_weights", filepath)
     if not model.built:
         check.fail(model, "has no variables to load into yet: call it on data or use build(input_shape) first")
+    if path.suffix == _SAFETENSORS:
+        if by_name:
+            check.fail("load_weights", "by_name=True: .safetensors files match weights by the model's attributes")
+        safetensors.read(model, path, skip_mismatch)
+        return None
     if zipfile.is_zipfile(path):
         source: Any = archive.stored_weights(path)
     elif is_hdf5(path):

@@ -20,6 +20,7 @@ from nyala.base import check, configurable
 from nyala.base.variable import Variable
 from nyala.saving import config as config_
 from nyala.saving import hdf5, layouts
+from nyala.saving import weights as weights_
 
 if TYPE_CHECKING:
     import h5py
@@ -205,11 +206,7 @@ def read_weights(model: Any, group: h5py.Group, *, by_name: bool = False, skip_m
         if problem:
             wrong.append(f"layer `{name}`{'' if name == there else f' and `{there}` of the file'}: {problem}")
         todo += fits
-    if wrong:
-        text = f"{len(wrong)} of the layers do not fit:\n  " + "\n  ".join(wrong)
-        if not skip_mismatch:
-            check.fail(model, text + "\nskip_mismatch=True loads the others")
-        warnings.warn(f"{check.who(model)}: {text}\nThe others were loaded.", stacklevel=4)
+    weights_.report(model, wrong, skip_mismatch)
     for variable, value in todo:
         variable.assign(value)
 

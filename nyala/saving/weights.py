@@ -125,11 +125,7 @@ def read(model: Any, file: h5py.File, skip_mismatch: bool = False) -> None:
         parts = place.split("/")
         if found and place not in used and parts[0] != "optimizer" and not set(parts) & set(_PASSING):
             wrong.append(f"{place.removesuffix('/vars')}: {len(found)} values that the model has no place for")
-    if wrong:
-        text = f"{len(wrong)} of the stored parts do not fit:\n  " + "\n  ".join(wrong)
-        if not skip_mismatch:
-            check.fail(model, text + "\nskip_mismatch=True loads the others")
-        warnings.warn(f"{check.who(model)}: {text}\nThe others were loaded.", stacklevel=4)
+    report(model, wrong, skip_mismatch)
     for obj, found in todo:
         values = {k: d if isinstance(d, np.ndarray) else hdf5.array(d) for k, d in found.items()}
         if hasattr(obj, "load_own_variables"):
@@ -137,6 +133,16 @@ def read(model: Any, file: h5py.File, skip_mismatch: bool = False) -> None:
         else:
             for i, variable in enumerate(_own(obj)):
                 variable.assign(values[str(i)])
+
+
+def report(model: Any, wrong: list[str], skip_mismatch: bool) -> None:
+    """Raise, or with ``skip_mismatch`` warn, about the parts that do not fit."""
+    if not wrong:
+        return
+    text = f"{len(wrong)} of the stored parts do not fit:\n  " + "\n  ".join(wrong)
+    if not skip_mismatch:
+        check.fail(model, text + "\nskip_mismatch=True loads the others")
+    warnings.warn(f"{check.who(model)}: {text}\nThe others were loaded.", stacklevel=5)
 
 
 def _older_optimizer(model: Any, optimizer: Any, found: Mapping[str, Any]) -> dict[str, Any] | None:
