@@ -11,14 +11,17 @@ from nyala.base.registry import (
     register_keras_serializable,
 )
 from nyala.saving.api import load_model, load_weights, model_from_json, model_from_yaml, save_model, save_weights
+from nyala.saving.inspection import FileInfo, inspect
 
 __all__ = [
+    "FileInfo",
     "CustomObjectScope",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
+    "inspect",
     "load_model",
     "load_weights",
     "model_from_json",

@@ -89,7 +89,7 @@ def load_model(
     with custom_object_scope(custom_objects or {}):
         if zipfile.is_zipfile(path):
             return archive.read(path, compile)
-        if is_hdf5(path):
+        if hdf5.is_hdf5(path):
             with hdf5.read(path) as file:
                 return legacy.read_model(file, compile)
     return check.fail("load_model", f"{path} is neither a .keras archive nor an HDF5 file")
@@ -213,7 +213,7 @@ def load_weights(
         return None
     if zipfile.is_zipfile(path):
         source: Any = archive.stored_weights(path)
-    elif is_hdf5(path):
+    elif hdf5.is_hdf5(path):
         source = path
     else:
         return check.fail("load_weights", f"{path} is neither an HDF5 file nor a .keras archive")
@@ -227,12 +227,6 @@ def load_weights(
         else:
             weights.read(model, file, skip_mismatch)
     return None
-
-
-def is_hdf5(path: Path) -> bool:
-    import h5py
-
-    return bool(h5py.is_hdf5(path))
 
 
 def _existing(who: str, filepath: str | os.PathLike[str]) -> Path:

@@ -39,11 +39,7 @@ def write(model: Any, path: Path | IO[bytes], include_optimizer: bool = True) ->
 
 def read(path: Path | IO[bytes], compile: bool = True) -> Any:
     """The model, with weights and, compiled, with the optimizer's state."""
-    with _open(path) as archive:
-        config = config_.parse(_member(archive, "config.json", _MAX_CONFIG), str(path))
-        version = None
-        if "metadata.json" in archive.namelist():
-            version = config_.parse(_member(archive, "metadata.json", 2**20), str(path)).get("keras_version")
+    config, version = read_config(path)
     model = config_.build(config, version)
     if compile and config.get("compile_config"):
         model.compile_from_config(eras.compiled(config["compile_config"]))
@@ -53,6 +49,16 @@ def read(path: Path | IO[bytes], compile: bool = True) -> Any:
         else:
             weights.read(model, file)
     return model
+
+
+def read_config(path: Path | IO[bytes]) -> tuple[dict[str, Any], str | None]:
+    """The model's config, and the version of Keras that wrote it."""
+    with _open(path) as archive:
+        config = config_.parse(_member(archive, "config.json", _MAX_CONFIG), str(path))
+        if "metadata.json" not in archive.namelist():
+            return config, None
+        version = config_.parse(_member(archive, "metadata.json", 2**20), str(path)).get("keras_version")
+    return config, version if isinstance(version, str) else None
 
 
 def stored_weights(path: Path | IO[bytes]) -> io.BytesIO:

@@ -78,6 +78,8 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 _LAMBDA_EXTRAS = ("function_type", "module", "output_shape", "output_shape_module", "output_shape_type", "mask_type")
 
+LAYERS_OF_TF = ("TFOpLambda", "SlicingOpLambda")
+
 TF_OPS: dict[str, tuple[str, dict[str, str]]] = {
     "__operators__.add": ("Add", {"x": "x1", "y": "x2"}),
     "__operators__.getitem": ("GetItem", {"slice_spec": "key", "tensor": "x"}),
@@ -178,9 +180,9 @@ class _Era:
         if not isinstance(config, dict):
             return entry
         config = dict(config)
-        if name in ("Merge",):
+        if name == "Merge":
             return {**entry, **self.merge(config)}
-        if name in ("TFOpLambda", "SlicingOpLambda"):
+        if name in LAYERS_OF_TF:
             return self.tf_op(entry, config)
         if registry.custom(name) is None:
             if name in _GONE:

@@ -29,6 +29,12 @@ _RATIO = 1_100
 _FILTERS = {"gzip", "lzf", None}
 
 
+def is_hdf5(path: Path) -> bool:
+    import h5py
+
+    return bool(h5py.is_hdf5(path))
+
+
 @contextmanager
 def read(source: str | Path | IO[bytes]) -> Iterator[h5py.File]:
     """The open file, after every member of it was found to be plain. Raises ValueError for what is refused or no HDF5."""
@@ -116,7 +122,7 @@ def group(parent: h5py.Group, name: str) -> h5py.Group:
 
     found = parent.get(name)
     if not isinstance(found, h5py.Group):
-        check.fail("load", f"{parent.file.filename} has no group {parent.name.rstrip('/')}/{name}")
+        check.fail("load", f"{parent.file.filename} has no group {str(parent.name).rstrip('/')}/{name}")
     return found
 
 

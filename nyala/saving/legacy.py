@@ -211,7 +211,7 @@ def read_weights(model: Any, group: h5py.Group, *, by_name: bool = False, skip_m
         variable.assign(value)
 
 
-def _stored(group: h5py.Group) -> dict[str, h5py.Dataset]:
+def _stored(group: h5py.Group) -> dict[str, Any]:
     return {name: group[name] for name in hdf5.names(group, "weight_names") or ()}
 
 

@@ -86,11 +86,11 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _offsets(path: Path, name: str, entry: Any) -> tuple[int, int]:
-    if isinstance(entry, dict) and entry.get("dtype") in _DTYPES:
+    if isinstance(entry, dict) and isinstance(entry.get("dtype"), str) and entry["dtype"] in _DTYPES:
         shape, offsets = entry.get("shape"), entry.get("data_offsets")
-        numbers = [*(shape if isinstance(shape, list) else [-1]), *(offsets if isinstance(offsets, list) else [-1])]
-        if all(check.is_int(n) and n >= 0 for n in numbers) and len(offsets) == 2:
-            return offsets[0], offsets[1]
+        if isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2:
+            if all(check.is_int(n) and n >= 0 for n in (*shape, *offsets)):
+                return offsets[0], offsets[1]
     return _refuse(path, f"the entry of {name!r} is not of this format")
 
 

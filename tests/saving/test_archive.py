@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import nyala
-from nyala.saving import load_model
+from nyala.saving import inspect, load_model
 
 X = np.random.default_rng(0).random((4, 8, 8, 2), dtype="float32")
 Y = np.ones((4, 2), "float32")
@@ -295,3 +295,27 @@ def test_a_model_without_get_config_is_saved(tmp_path: Path) -> None:
     model = scaled(nyala)
     model.save(tmp_path / "m.keras")
     close(model, load_model(tmp_path / "m.keras", custom_objects={"Scaled": Scaled}))
+
+
+def test_inspect(tmp_path: Path) -> None:
+    model = nyala.Sequential([nyala.Input((8, 8, 2)), nyala.layers.Flatten(), nyala.layers.Dense(2)])
+    for name, kind in {
+        "m.keras": "a model (.keras archive)",
+        "m.h5": "a model (HDF5)",
+        "m.weights.h5": "weights (HDF5)",
+        "w.h5": "weights by layer (HDF5)",
+        "m.safetensors": "weights (safetensors)",
+    }.items():
+        (model.save if name in ("m.keras", "m.h5") else model.save_weights)(tmp_path / name)
+        info = inspect(tmp_path / name)
+        assert info.kind == kind and not info.problems and (128, 2) in info.arrays.values()
+        assert "(128, 2)" in str(info)
+        if name in ("m.keras", "m.h5"):
+            assert info.layers["Dense"] == 1 and info.version == "3.15.1" and not info.needs
+    wrapped = nyala.Sequential([nyala.Input((8, 8, 2)), Scaled()])
+    wrapped.save(tmp_path / "m.keras")
+    assert inspect(tmp_path / "m.keras").needs == ["Scaled"]
+    path = tmp_path / "bad.h5"
+    with h5py.File(path, "w") as file:
+        file["a"] = h5py.ExternalLink("other.h5", "/x")
+    assert "link to another place" in inspect(path).problems[0]
