@@ -173,9 +173,9 @@ class _Made:
             args = (*args[1:], args[0])
         elif spec.name == "_einsum":
             args = (list(args),)
-        elif spec.name in ("getitem", "get_item"):
-            args = (args[0], _key(args[1] if len(args) > 1 else kwargs.pop("key")))
         values = {**self.made, **dict(zip(given, args)), **kwargs}
+        if spec.name in ("getitem", "get_item"):
+            values["key"] = _key(values["key"])
         unknown = values.keys() - set(spec.names)
         if unknown:
             check.fail(f"op `{spec.name}`", f"takes no argument {sorted(unknown)[0]!r}; it has {list(spec.names)}")

@@ -7,45 +7,31 @@ import warnings
 from typing import Any
 
 from nyala._typing import Config
-from nyala.base import check, configurable, old
-from nyala.saving import eras
+from nyala.base import allowance, check, configurable, old
+from nyala.saving import eras, limits
 
 LAYOUT_OF = "3.15.1"
 """The version of Keras whose layout this is, for programs that look."""
 
-_MAX_BYTES = 256 * 2**20
-_MAX_DEPTH = 200
-_MAX_NODES = 5_000_000
-
 
 def parse(text: str | bytes, name: str) -> Config:
     """The object that a JSON text holds. Raises ValueError for one that is no JSON object, too large or too deep."""
-    if len(text) > _MAX_BYTES:
-        check.fail("load", f"the config in {name} has {len(text)} bytes, over the limit {_MAX_BYTES}")
+    limits.text(text, name)
     try:
         config = json.loads(text)
         if isinstance(config, str):  # json.dump(model.to_json(), file)
+            limits.text(config, name)
             config = json.loads(config)
     except (ValueError, RecursionError) as error:
         check.fail("load", f"the config in {name} is no JSON or nested too deep: {error}")
     if not isinstance(config, dict):
         check.fail("load", f"the config in {name} is no JSON object but {type(config).__name__}")
-    count, level = 0, [config]
-    for _ in range(_MAX_DEPTH + 1):
-        inner: list[Any] = []
-        for x in level:
-            inner.extend(v for v in (x.values() if isinstance(x, dict) else x) if isinstance(v, (dict, list)))
-            count += len(x)
-        if count > _MAX_NODES:
-            check.fail("load", f"the config in {name} holds more than {_MAX_NODES} values")
-        if not inner:
-            return config
-        level = inner
-    return check.fail("load", f"the config in {name} is nested deeper than {_MAX_DEPTH}")
+    limits.depth(config, name)
+    return config
 
 
-def build(config: Config, version: str | None = None) -> Any:
-    """The model that a config describes, written by that version of Keras (``None``: not known)."""
+def build(config: Config, version: str | None = None, numbers: int = limits.NUMBERS_WITHOUT_WEIGHTS) -> Any:
+    """The model that a config describes, written by that version of Keras (``None``: not known), of at most that size."""
     from nyala.models import Model
 
     if not isinstance(config.get("class_name"), str) or not isinstance(config.get("config"), (dict, list)):
@@ -53,7 +39,8 @@ def build(config: Config, version: str | None = None) -> Any:
     told = set(old._told)
     with warnings.catch_warnings():  # it is the file that is old, not the program
         warnings.simplefilter("ignore", old.OldSpelling)
-        model = configurable.deserialize(eras.modern(config, version))
+        with allowance.of(numbers):
+            model = configurable.deserialize(eras.modern(config, version))
     old._told.intersection_update(told)
     if not isinstance(model, Model):
         check.fail("load_model", f"the config is that of a {type(model).__name__}, not of a model")

@@ -88,9 +88,9 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 def _offsets(path: Path, name: str, entry: Any) -> tuple[int, int]:
     if isinstance(entry, dict) and isinstance(entry.get("dtype"), str) and entry["dtype"] in _DTYPES:
         shape, offsets = entry.get("shape"), entry.get("data_offsets")
-        if isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2:
-            if all(check.is_int(n) and n >= 0 for n in (*shape, *offsets)):
-                return offsets[0], offsets[1]
+        lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
+        if lists and all(check.is_int(n) and n >= 0 for n in (*shape, *offsets)):  # type: ignore[misc]
+            return offsets[0], offsets[1]  # type: ignore[index]
     return _refuse(path, f"the entry of {name!r} is not of this format")
 
 

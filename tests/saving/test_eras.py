@@ -1,0 +1,88 @@
+"""Configs of older Keras that no file at hand holds."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import nyala
+
+TF_OPS = {
+    "class_name": "Functional",
+    "keras_version": "2.8.0",
+    "config": {
+        "name": "m",
+        "layers": [
+            {
+                "class_name": "InputLayer",
+                "config": {
+                    "batch_input_shape": [None, 4],
+                    "dtype": "float32",
+                    "sparse": False,
+                    "ragged": False,
+                    "name": "x",
+                },
+                "name": "x",
+                "inbound_nodes": [],
+            },
+            {
+                "class_name": "TFOpLambda",
+                "config": {
+                    "name": "tf.math.multiply",
+                    "trainable": True,
+                    "dtype": "float32",
+                    "function": "math.multiply",
+                },
+                "name": "tf.math.multiply",
+                "inbound_nodes": [["x", 0, 0, {"y": 3.0, "name": None}]],
+            },
+            {
+                "class_name": "TFOpLambda",
+                "config": {"name": "tf.concat", "trainable": True, "dtype": "float32", "function": "concat"},
+                "name": "tf.concat",
+                "inbound_nodes": [[["x", 0, 0, {"axis": -1}], ["tf.math.multiply", 0, 0, {"axis": -1}]]],
+            },
+            {
+                "class_name": "SlicingOpLambda",
+                "config": {"name": "g", "trainable": True, "dtype": "float32", "function": "__operators__.getitem"},
+                "name": "g",
+                "inbound_nodes": [
+                    [
+                        "tf.concat",
+                        0,
+                        0,
+                        {
+                            "slice_spec": [
+                                {"start": None, "stop": None, "step": None},
+                                {"start": 2, "stop": 6, "step": None},
+                            ]
+                        },
+                    ]
+                ],
+            },
+            {
+                "class_name": "TFOpLambda",
+                "config": {"name": "a", "trainable": True, "dtype": "float32", "function": "__operators__.add"},
+                "name": "a",
+                "inbound_nodes": [["g", 0, 0, {"y": ["x", 0, 0], "name": None}]],
+            },
+        ],
+        "input_layers": [["x", 0, 0]],
+        "output_layers": [["a", 0, 0]],
+    },
+}
+
+
+def test_functions_of_tensorflow(backend: str) -> None:
+    model = nyala.models.model_from_json(json.dumps(TF_OPS))
+    x = np.arange(8.0, dtype="float32").reshape(2, 4)
+    expected = np.concatenate([x, 3 * x], -1)[:, 2:6] + x
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected)
+
+
+def test_an_unknown_function_is_named() -> None:
+    text = json.dumps(TF_OPS).replace("math.multiply", "math.bessel_i0")
+    with pytest.raises(ValueError, match=r"tf\.math\.bessel_i0"):
+        nyala.models.model_from_json(text)
