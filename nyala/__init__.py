@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nyala import activations as activations
+    from nyala import applications as applications
     from nyala import backend as backend
     from nyala import callbacks as callbacks
     from nyala import config as config
@@ -63,7 +64,8 @@ if TYPE_CHECKING:
     from nyala.transforms import value_and_grad as value_and_grad
 
 _MODULES = frozenset({
-    "activations", "backend", "callbacks", "config", "constraints", "datasets", "distribution", "dtype_policies",
+    "activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution",
+    "dtype_policies",
     "initializers", "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers",
     "preprocessing", "random", "regularizers", "saving", "schedules", "tree", "utils",
 })  # fmt: skip

@@ -28,8 +28,13 @@ StringLookup TextVectorization"""
 DATA_SETS = "audio_dataset_from_directory image_dataset_from_directory text_dataset_from_directory timeseries_dataset_from_array"
 
 ABSENT: dict[str, str] = {
-    "keras": "Quantizer applications distillation export quantizers visualization wrappers",
-    "applications": "*",
+    "keras": "Quantizer distillation export quantizers visualization wrappers",
+    "applications": """ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201
+EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6
+EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L
+EfficientNetV2M EfficientNetV2S InceptionResNetV2 MobileNet MobileNetV2 MobileNetV3Large MobileNetV3Small
+NASNetLarge NASNetMobile Xception convnext densenet efficientnet efficientnet_v2 inception_resnet_v2 mobilenet
+mobilenet_v2 mobilenet_v3 nasnet xception""",
     "callbacks": "BackupAndRestore OrbaxCheckpoint SwapEMAWeights",
     "distillation": "*",
     "export": "*",
