@@ -22,6 +22,7 @@ _LARGER = 16
 
 class _Local(backends._Local):
     probe_batch: int | None = None
+    depth: int = 0
 
 
 local = _Local()
@@ -30,6 +31,11 @@ local = _Local()
 def abstract_batch() -> int | None:
     """The batch size that stands for "unknown" in the abstract evaluation that is running."""
     return local.probe_batch
+
+
+def is_abstract() -> bool:
+    """Whether an abstract evaluation is running, which looks at shapes and dtypes only."""
+    return local.depth > 0
 
 
 def infer(fn: Callable[..., Nest], args: Any, kwargs: Any, backend: BackendBase) -> Nest:
@@ -45,8 +51,12 @@ def infer(fn: Callable[..., Nest], args: Any, kwargs: Any, backend: BackendBase)
 
     def run(*values: Any) -> Nest:
         known = dict(zip(sources, values))
-        inner_args, inner_kwargs = tree.unflatten(treedef, [_value_of(x, known) for x in leaves])
-        return fn(*inner_args, **inner_kwargs)
+        local.depth += 1
+        try:
+            inner_args, inner_kwargs = tree.unflatten(treedef, [_value_of(x, known) for x in leaves])
+            return fn(*inner_args, **inner_kwargs)
+        finally:
+            local.depth -= 1
 
     if not any(None in s.shape for s in specs):
         with backends.backend_scope(backend):

@@ -6,12 +6,14 @@ that changed, the arguments that files have and programs do not, and how files n
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from nyala import ops
 from nyala._typing import Config, Tensor
 from nyala.base import check, registry
+from nyala.saving.stored_code import StoredCode
 
 CLASSES: dict[str, str] = {
     # Keras 1
@@ -147,7 +149,7 @@ def major(version: str | None) -> int:
 def modern(entry: Config, version: str | None) -> Config:
     """The entry of a model in today's form.
 
-    Raises: ValueError for a layer without a successor, and for layers that hold code.
+    Warns of layers that hold code: a placeholder stands for it. Raises: ValueError for a layer without a successor.
     """
     version = entry.get("keras_version") or version
     today = version is None and "module" in entry  # a config that no file holds; files of Keras 1 name no version
@@ -155,10 +157,11 @@ def modern(entry: Config, version: str | None) -> Config:
     new = era.entry(entry)
     if era.code:
         names = ", ".join(f"`{n}`" for n in era.code)
-        check.fail(
-            "load_model",
-            f"the Lambda layers {names} hold Python code, which is never run. Write it as functions and give them by the "
-            f"layers' names: custom_objects={{{era.code[0]!r}: function, ...}}",
+        warnings.warn(
+            f"the Lambda layers {names} hold Python code, which is never run; they raise when called. Write it as functions "
+            f"and give them by the layers' names, custom_objects={{{era.code[0]!r}: function, ...}}, or set "
+            f"model.get_layer({era.code[0]!r}).function. Where the file tells no output shape, that of the input is assumed",
+            stacklevel=5,
         )
     return new
 
@@ -170,6 +173,7 @@ class _Era:
         self.major = major
         self.code: list[str] = []
         self.shifts: dict[str, int] = {}
+        self.shapes: dict[str, list[int | None]] = {}
 
     def entry(self, entry: Config) -> Config:
         """A model's or layer's entry."""
@@ -276,6 +280,10 @@ class _Era:
         for k in ("output_shape", "mask"):
             if isinstance(config.get(k), dict):
                 new.pop(k, None)
+        if supplied is None and not today:
+            shape = config.get("output_shape")
+            known = shape if isinstance(shape, list) and len(shape) and all(map(_is_size, shape)) else None
+            supplied = StoredCode(str(name), self.shapes.get(str(name)) if known is None else known)
         new["function"] = function if supplied is None else supplied
         return self.layer("Lambda", new)
 
@@ -283,6 +291,7 @@ class _Era:
 
     def model(self, config: Config) -> Config:
         layers = config["layers"]
+        self.shapes |= _shapes(layers)
         if not layers or not any("inbound_nodes" in x for x in layers):
             return {**config, "layers": [self.entry(x) for x in layers]}
         new = []
@@ -390,6 +399,31 @@ def _arguments(name: str) -> set[str]:
 
     found = registry.names("layer").get(name)
     return set(argument_names(found)) if isinstance(found, type) else set()
+
+
+def _is_size(n: Any) -> bool:
+    return n is None or (check.is_int(n) and n > 0)
+
+
+def _shapes(layers: list[Config]) -> dict[str, list[int | None]]:
+    """Output shapes of layers by name, without the batch axis: what the entries of those that follow tell of them."""
+    found: dict[str, list[int | None]] = {}
+
+    def note(name: Any, shape: Any) -> None:
+        if isinstance(shape, list) and shape and all(map(_is_size, shape)):
+            found[str(name)] = shape[1:]
+
+    def see(x: Any) -> None:
+        if isinstance(x, dict) and x.get("class_name") == "__keras_tensor__":
+            note(x["config"]["keras_history"][0], x["config"].get("shape"))
+        for v in x.values() if isinstance(x, dict) else x if isinstance(x, list) else ():
+            see(v)
+
+    for before, after in zip(layers, layers[1:]):
+        if "inbound_nodes" not in after:
+            note((before.get("config") or {}).get("name"), (after.get("build_config") or {}).get("input_shape"))
+    see([x.get("inbound_nodes") for x in layers])
+    return found
 
 
 def _shifts(layers: list[Config], config: Config) -> dict[str, int]:

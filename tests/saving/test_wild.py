@@ -96,15 +96,35 @@ def test_channels_first(backend: str) -> None:
 
 def test_code_in_a_file_is_not_run_and_may_be_supplied() -> None:
     path = WILD / "keras_v3/pill_siamese_nested.keras"
-    with pytest.raises(ValueError, match="`l2_embedding`, `absolute_difference` hold Python code"):
-        load_model(path)
+    with pytest.warns(UserWarning, match="`l2_embedding`, `absolute_difference` hold Python code"):
+        model = load_model(path)
+    x = [np.random.default_rng(i).random((1, *x.shape[1:]), dtype="float32") for i, x in enumerate(model.inputs)]
+    with pytest.raises(RuntimeError, match="Lambda `l2_embedding`: cannot be called"):
+        model.predict(x, verbose=0)
+    with pytest.raises(TypeError, match="cannot be saved"):
+        model.to_json()
     functions = {
         "l2_embedding": lambda x: ops.normalize(x, axis=1),
         "absolute_difference": lambda pair: ops.abs(pair[0] - pair[1]),
     }
-    model = load_model(path, custom_objects=functions)
-    shapes = [(1, *x.shape[1:]) for x in model.inputs]
-    assert np.isfinite(np.asarray(model([np.ones(s, "float32") for s in shapes]))).all()
+    whole = load_model(path, custom_objects=functions)
+    model.get_layer("embedding_model").get_layer("l2_embedding").function = functions["l2_embedding"]
+    model.get_layer("absolute_difference").function = functions["absolute_difference"]
+    y = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(y, whole.predict(x, verbose=0))
+    assert np.isfinite(y).all()
+
+
+def test_code_in_a_file_of_keras_2() -> None:
+    with pytest.warns(UserWarning, match="`lambda_15` hold Python code"):
+        model = load_model(WILD / "h5_keras2/st_efficientnet_lc_v1_128_flowers.h5", compile=False)
+    x = np.zeros((1, 128, 128, 3), "float32")
+    with pytest.raises(RuntimeError, match="Lambda `lambda`: cannot be called"):
+        model(x)
+    for layer in model.layers:
+        if isinstance(layer, nyala.layers.Lambda):
+            layer.function = lambda x: ops.clip(x, -4.0, 4.0)
+    assert np.isfinite(np.asarray(model(x))).all()
 
 
 def test_a_function_by_name_may_be_supplied() -> None:
