@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nyala import schedules as schedules
     from nyala import tree as tree
     from nyala import utils as utils
+    from nyala import wrappers as wrappers
     from nyala.backends import backend_scope as backend_scope
     from nyala.backends import device as device
     from nyala.base.naming import scope as name_scope  # noqa: F401
@@ -67,7 +68,7 @@ _MODULES = frozenset({
     "activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution",
     "dtype_policies",
     "initializers", "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers",
-    "preprocessing", "random", "regularizers", "saving", "schedules", "tree", "utils",
+    "preprocessing", "random", "regularizers", "saving", "schedules", "tree", "utils", "wrappers",
 })  # fmt: skip
 
 _HOMES = {

@@ -28,7 +28,7 @@ StringLookup TextVectorization"""
 DATA_SETS = "audio_dataset_from_directory image_dataset_from_directory text_dataset_from_directory timeseries_dataset_from_array"
 
 ABSENT: dict[str, str] = {
-    "keras": "Quantizer distillation export quantizers visualization wrappers",
+    "keras": "Quantizer distillation export quantizers visualization",
     "applications": """ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201
 EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6
 EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L
@@ -44,7 +44,6 @@ mobilenet_v2 mobilenet_v3 nasnet xception""",
     "saving": "KerasFileEditor",
     "utils": f"FeatureSpace bounding_boxes split_dataset {DATA_SETS}",
     "visualization": "*",
-    "wrappers": "*",
 }
 """Namespace -> the names of later issues; a namespace that is missing as a whole has the value "*"."""
 
