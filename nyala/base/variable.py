@@ -12,7 +12,7 @@ from nyala._typing import DType, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
 from nyala.backends.base import BackendBase
 from nyala.backends.interop import ForeignProtocols
-from nyala.base import check, naming, scope
+from nyala.base import allowance, check, naming, scope
 from nyala.base.operators import Operators
 
 _AGGREGATIONS = ("none", "mean", "sum", "only_first_replica", None)
@@ -234,6 +234,7 @@ def _first_value(variable: Variable, initializer: Any, shape: Shape | None, dtyp
         dtype = dtypes.standardize(dtype)
         draw = getattr(initializer, "draw", None)
         shape = tuple(int(n) for n in shape)  # type: ignore[arg-type]
+        allowance.take(variable, shape)
         value = draw(shape, dtype) if draw is not None else initializer(shape, dtype=dtype)
     else:
         value = initializer

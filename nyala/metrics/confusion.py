@@ -10,7 +10,7 @@ import numpy as np
 from nyala import ops
 from nyala._typing import Config, DType, Tensor, TensorLike
 from nyala.backends import dtypes
-from nyala.base import check, config, masks
+from nyala.base import allowance, check, config, masks
 from nyala.losses.base import fit_weights, pair
 from nyala.metrics.base import Metric, SizedMetric
 
@@ -213,6 +213,7 @@ class Recall(_Ratio):
 
 def _spread(n: int) -> list[float]:
     """The ``n - 2`` evenly spaced thresholds strictly between 0 and 1."""
+    allowance.take("num_thresholds", (n,))
     return [(i + 1) / (n - 1) for i in range(n - 2)]
 
 

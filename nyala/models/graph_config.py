@@ -103,8 +103,10 @@ def functional_from_config(cls: type, config: Config) -> Any:
                 continue
             operation = made[name]
             before = len(operation.nodes)
-            args = argument(call["args"])
-            outputs = operation(*args, **argument(call["kwargs"]))
+            args, kwargs = argument(call["args"]), argument(call["kwargs"])
+            if not any(isinstance(x, SymbolicTensor) for x in tree.flatten([args, kwargs])):
+                check.fail("model config", f"a call of `{name}` takes no tensor of the graph")  # it would run now
+            outputs = operation(*args, **kwargs)
             if len(operation.nodes) == before:  # an op names its call by a new OpCall
                 node: Any = next(x.node for x in tree.flatten(outputs) if isinstance(x, SymbolicTensor))
                 node.operation.name = name

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from nyala import backends
-from nyala.base import check
+from nyala.base import allowance, check
 from nyala.base.configurable import Configurable
 from nyala.base.registry import custom_object_scope, get_registered_name
-from nyala.saving import archive, hdf5, legacy, safetensors, weights
+from nyala.saving import archive, hdf5, legacy, limits, safetensors, weights
 from nyala.saving import config as config_
 
 _HDF5 = (".h5", ".hdf5")
@@ -81,18 +81,18 @@ def load_model(
         compile: compile it as it was compiled when saved.
         safe_mode: True; code in a file is never run, so there is no other mode.
 
-    Raises: ValueError for a file that is none of these, is refused, or names something unknown.
+    Raises: ModelFileError, a ValueError, for a file that is none of these, is refused, or names something unknown.
     """
     if not safe_mode:
         check.fail("load_model", "safe_mode=False is not supported: code in a file is never run; use custom_objects")
     path = _existing("load_model", filepath)
-    with custom_object_scope(custom_objects or {}):
+    with limits.reading(path), custom_object_scope(custom_objects or {}):
         if zipfile.is_zipfile(path):
             return archive.read(path, compile)
         if hdf5.is_hdf5(path):
             with hdf5.read(path) as file:
                 return legacy.read_model(file, compile)
-    return check.fail("load_model", f"{path} is neither a .keras archive nor an HDF5 file")
+        return check.fail("load_model", f"{path} is neither a .keras archive nor an HDF5 file")
 
 
 def pickled(model: Any) -> tuple[Any, ...]:
@@ -103,7 +103,7 @@ def pickled(model: Any) -> tuple[Any, ...]:
 
 
 def _unpickled(stored: bytes, backend: str, custom: dict[str, Any]) -> Any:
-    with custom_object_scope(custom), backends.backend_scope(backend):
+    with limits.reading("the pickled model"), custom_object_scope(custom), backends.backend_scope(backend):
         return archive.read(io.BytesIO(stored))
 
 
@@ -140,11 +140,13 @@ def _name(obj: Any, found: dict[str, Any]) -> None:
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The model that ``to_json`` of Nyala or any version of Keras described, with new weights; compiled if that was."""
-    with custom_object_scope(custom_objects or {}):
-        config = config_.parse(json_string, "the JSON text")
+    name = "the JSON text"
+    with limits.reading(name), custom_object_scope(custom_objects or {}):
+        config = config_.parse(json_string, name)
         model = config_.build(config)
         if config.get("compile_config"):
-            model.compile_from_config(config["compile_config"])
+            with allowance.of(limits.NUMBERS_WITHOUT_WEIGHTS):
+                model.compile_from_config(config["compile_config"])
         return model
 
 
@@ -200,32 +202,38 @@ def load_weights(
         skip_mismatch: leave out, with a warning, what does not fit.
         by_name: match layers by their names and leave the others alone (files of Keras 1 and 2 only).
 
-    Raises: ValueError that lists what is missing, unexpected or of another shape; then nothing was loaded.
+    Raises: ModelFileError, a ValueError, that lists what is missing, unexpected or of another shape, or says why the file is
+        refused; then nothing was loaded.
     """
     check.no_extra("load_weights", kwargs, ("skip_mismatch", "by_name"))
     path = _existing("load_weights", filepath)
     if not model.built:
         check.fail(model, "has no variables to load into yet: call it on data or use build(input_shape) first")
-    if path.suffix == _SAFETENSORS:
-        if by_name:
-            check.fail("load_weights", "by_name=True: .safetensors files match weights by the model's attributes")
-        safetensors.read(model, path, skip_mismatch)
-        return None
-    if zipfile.is_zipfile(path):
-        source: Any = archive.stored_weights(path)
-    elif hdf5.is_hdf5(path):
-        source = path
-    else:
-        return check.fail("load_weights", f"{path} is neither an HDF5 file nor a .keras archive")
-    with hdf5.read(source) as file:
-        if legacy.is_model(file):
-            legacy.read_weights(model, hdf5.group(file, "model_weights"), by_name=by_name, skip_mismatch=skip_mismatch)
-        elif legacy.is_weights(file):
-            legacy.read_weights(model, file, by_name=by_name, skip_mismatch=skip_mismatch)
-        elif by_name:
-            check.fail("load_weights", f"by_name=True: {path} matches weights by the model's attributes, not by names")
+    with limits.reading(path):
+        if path.suffix == _SAFETENSORS:
+            if by_name:
+                check.fail("load_weights", "by_name=True: .safetensors files match weights by the model's attributes")
+            safetensors.read(model, path, skip_mismatch)
+            return None
+        if zipfile.is_zipfile(path):
+            source: Any = archive.stored_weights(path)
+        elif hdf5.is_hdf5(path):
+            source = path
         else:
-            weights.read(model, file, skip_mismatch)
+            return check.fail("load_weights", f"{path} is neither an HDF5 file nor a .keras archive")
+        with hdf5.read(source) as file:
+            if legacy.is_model(file):
+                legacy.read_weights(
+                    model, hdf5.group(file, "model_weights"), by_name=by_name, skip_mismatch=skip_mismatch
+                )
+            elif legacy.is_weights(file):
+                legacy.read_weights(model, file, by_name=by_name, skip_mismatch=skip_mismatch)
+            elif by_name:
+                check.fail(
+                    "load_weights", f"by_name=True: {path} matches weights by the model's attributes, not by names"
+                )
+            else:
+                weights.read(model, file, skip_mismatch)
     return None
 
 

@@ -6,27 +6,28 @@ object references and foreign filters are refused, and so is a file whose data s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from nyala.backends import dtypes
 from nyala.base import check
+from nyala.saving import limits
 
 if TYPE_CHECKING:
     import h5py
 
 _MAX_DEPTH = 64
 _MAX_MEMBERS = 1_000_000
-_MAX_TEXT = 256 * 2**20
+_MAX_NAMES = 1_000_000
 _ATTRIBUTE = 64_512
 """Bytes that fit into one attribute; longer lists are cut into ``name0``, ``name1``, ..."""
-_RATIO = 1_100
-"""What deflate makes of zeros at best: a data set that claims more for its stored bytes is a bomb."""
-_FILTERS = {"gzip", "lzf", None}
+_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
+"""By number; every other one would make HDF5 look for a plug-in to load."""
 
 
 def is_hdf5(path: Path) -> bool:
@@ -63,7 +64,8 @@ def _inspect(file: h5py.File) -> None:
     import h5py
 
     todo: list[tuple[str, Any, int]] = [("", file, 0)]
-    count = 0
+    seen = {h5py.h5o.get_info(file.id).addr}
+    count = claimed = 0
     while todo:
         path, group, depth = todo.pop()
         for name in group:
@@ -71,31 +73,54 @@ def _inspect(file: h5py.File) -> None:
             place = f"{path}/{name}" if path else name
             if count > _MAX_MEMBERS or depth > _MAX_DEPTH:
                 refuse(file, f"it holds more than {_MAX_MEMBERS} members or is nested deeper than {_MAX_DEPTH}")
+            limits.inner_path(file.filename, place)
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 refuse(file, f"{place} is a link to another place")
             item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                refuse(file, f"{place} is a second name of something else in it")
+            seen.add(address)
             if isinstance(item, h5py.Group):
                 todo.append((place, item, depth + 1))
             elif isinstance(item, h5py.Dataset):
-                _inspect_data(file, place, item)
+                claimed += _inspect_data(file, place, item)
+    most = limits.unpacked(file.id.get_filesize())
+    if claimed > most:
+        refuse(file, f"its data sets claim {claimed} bytes, the limit for a file of its size is {most}")
 
 
-def _inspect_data(file: h5py.File, place: str, data: h5py.Dataset) -> None:
+def _inspect_data(file: h5py.File, place: str, data: h5py.Dataset) -> int:
+    """The bytes that the data set claims."""
+    import h5py
+
     if data.is_virtual or data.external:
         refuse(file, f"{place} keeps its values in another file")
-    if data.dtype.kind not in "fiubcSVO":
-        refuse(file, f"{place} holds no numbers but {data.dtype}")
-    if data.compression not in _FILTERS or data.scaleoffset is not None:
-        refuse(file, f"{place} is packed by a filter that is not read")
+    kind = data.dtype
+    if kind.kind not in "fiubcSVO" or h5py.check_ref_dtype(kind) is not None:
+        refuse(file, f"{place} holds no numbers but {'references' if kind.kind == 'O' else kind}")
+    made = data.id.get_create_plist()
+    filters = [made.get_filter(i)[0] for i in range(made.get_nfilters())]
+    if any(f not in _FILTERS for f in filters):
+        refuse(file, f"{place} is packed by a filter that is not read; those that are: {', '.join(_FILTERS.values())}")
     if data.shape is None:
         refuse(file, f"{place} is empty")
+    claimed = math.prod(data.shape) * kind.itemsize
+    if data.chunks is not None:
+        claimed = max(claimed, math.prod(data.chunks) * kind.itemsize)
     stored = data.id.get_storage_size()
-    if data.size * data.dtype.itemsize > stored * (_RATIO if data.compression else 1) + 4096:
-        refuse(file, f"{place} claims {data.size * data.dtype.itemsize} bytes and stores {stored}")
+    if claimed > (limits.unpacked(stored) if data.chunks is not None else stored):
+        refuse(file, f"{place} claims {claimed} bytes and stores {stored}")
+    return claimed
 
 
-def refuse(file: h5py.File, why: str) -> None:
-    check.fail("load", f"the file {file.filename} is refused: {why}")
+def refuse(file: h5py.File, why: str) -> NoReturn:
+    limits.refuse(f"the file {file.filename}", why)
+
+
+def claimed(file: h5py.File) -> int:
+    """The bytes of all data sets."""
+    return sum(d.size * d.dtype.itemsize for found in groups(file).values() for d in found.values())
 
 
 def groups(file: h5py.File) -> dict[str, dict[str, h5py.Dataset]]:
@@ -140,6 +165,15 @@ def array(data: Any) -> np.ndarray:
     return data[()]
 
 
+def fits(stored: Sequence[Any], variables: Sequence[Any]) -> bool:
+    """Whether data sets are, in all, no larger than older layouts of these variables may be: then they may be read."""
+    import h5py
+
+    if not all(isinstance(d, h5py.Dataset) for d in stored):
+        return False
+    return sum(d.size for d in stored) <= 2 * sum(math.prod(v.shape) for v in variables) + 1024
+
+
 def put(group: h5py.Group, key: str, value: np.ndarray) -> None:
     if value.dtype.kind == "V" or value.dtype.name.startswith(("bfloat", "float8")):  # HDF5 has no such type
         stored = group.create_dataset(key, data=value.view(f"V{value.dtype.itemsize}"))
@@ -150,28 +184,37 @@ def put(group: h5py.Group, key: str, value: np.ndarray) -> None:
 
 def text(holder: Any, name: str) -> str | None:
     """A text in an attribute; ``None`` if there is none."""
-    value = holder.attrs.get(name)
+    value = _attribute(holder, name)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if value is None or not isinstance(value, str):
         return None
-    if len(value) > _MAX_TEXT:
-        refuse(holder.file, f"attribute {name} is longer than {_MAX_TEXT} bytes")
     return value
 
 
 def names(holder: Any, name: str) -> list[str] | None:
     """A list of texts in an attribute, or in several; ``None`` if there is none."""
     if name in holder.attrs:
-        found = list(np.asarray(holder.attrs[name]).reshape(-1))
+        found = list(np.asarray(_attribute(holder, name)).reshape(-1))
     elif f"{name}0" in holder.attrs:
         found, part = [], 0
         while f"{name}{part}" in holder.attrs:
-            found += list(np.asarray(holder.attrs[f"{name}{part}"]).reshape(-1))
+            found += list(np.asarray(_attribute(holder, f"{name}{part}")).reshape(-1))
             part += 1
     else:
         return None
     return [x.decode("utf-8", "replace") if isinstance(x, bytes) else str(x) for x in found]
+
+
+def _attribute(holder: Any, name: str) -> Any:
+    """The texts of an attribute, which is held against its size before it is read; ``None`` if there is none."""
+    if name not in holder.attrs:
+        return None
+    stored = holder.attrs.get_id(name)
+    count = math.prod(stored.shape) if stored.shape is not None else 0
+    if stored.dtype.kind not in "SOf" or count > _MAX_NAMES or count * stored.dtype.itemsize > limits.MAX_TEXT:
+        refuse(holder.file, f"attribute {name} holds {count} values of {stored.dtype}, which is no list of names")
+    return holder.attrs[name]
 
 
 def put_names(holder: Any, name: str, values: Sequence[str]) -> None:

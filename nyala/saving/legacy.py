@@ -16,10 +16,10 @@ import numpy as np
 
 from nyala import losses, metrics
 from nyala._typing import Config
-from nyala.base import check, configurable
+from nyala.base import allowance, check, configurable
 from nyala.base.variable import Variable
 from nyala.saving import config as config_
-from nyala.saving import hdf5, layouts
+from nyala.saving import hdf5, layouts, limits
 from nyala.saving import weights as weights_
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def read_model(file: h5py.File, compile: bool = True) -> Any:
         names = " (it holds weights only: build the model and use load_weights)" if is_weights(file) else ""
         check.fail("load_model", f"{file.filename} holds no model config{names}")
     version = hdf5.text(file, "keras_version")
-    model = config_.build(config_.parse(text, str(file.filename)), version)
+    numbers = limits.numbers(hdf5.claimed(file))
+    model = config_.build(config_.parse(text, str(file.filename)), version, numbers)
     weights = hdf5.group(file, "model_weights")
     if model.built:
         read_weights(model, weights)
@@ -140,7 +141,8 @@ def read_model(file: h5py.File, compile: bool = True) -> Any:
         )
     training = hdf5.text(file, "training_config")
     if compile and training is not None:
-        compile_from(model, config_.parse(training, str(file.filename)), version)
+        with allowance.of(limits.of_training(numbers)):
+            compile_from(model, config_.parse(training, str(file.filename)), version)
         if "optimizer_weights" in file:
             _read_optimizer(model, hdf5.group(file, "optimizer_weights"))
     return model
@@ -163,15 +165,16 @@ def _read_optimizer(model: Any, group: h5py.Group) -> None:
     if not optimizer.built and model.built:
         optimizer.build(model.trainable_variables)
     names = [name for name in hdf5.names(group, "weight_names") or () if name in group]
-    stored = [np.asarray(hdf5.array(group[name])) for name in names]
+    data = [group[name] for name in names]
     own = optimizer.variables
-    values = layouts.optimizer(own, model.trainable_variables, stored, names)
+    stored = [np.asarray(hdf5.array(d)) for d in data] if hdf5.fits(data, own) else None
+    values = None if stored is None else layouts.optimizer(own, model.trainable_variables, stored, names)
     if values is not None:
         for variable, value in zip(own, values):
             variable.assign(value)
         return
     warnings.warn(
-        f"{check.who(model)}: the optimizer's state is not loaded, the file holds {len(stored)} arrays for {len(own)} "
+        f"{check.who(model)}: the optimizer's state is not loaded, the file holds {len(data)} arrays for {len(own)} "
         "variables; training goes on with a fresh optimizer",
         stacklevel=6,
     )
@@ -219,12 +222,12 @@ def _match(
     layer: Any, variables: Sequence[Variable], stored: Mapping[str, Any], version: str | None, backend: str | None
 ) -> tuple[list[tuple[Variable, np.ndarray]], str | None]:
     """The values of a layer's variables in order, or why they do not fit."""
-    arrays = [np.asarray(hdf5.array(data)) for data in stored.values()]
-    if layer is not None:
-        arrays = layouts.weights(layer, arrays, version, backend)
-    shapes = [tuple(a.shape) for a in arrays]
-    wanted = [v.shape for v in variables]
-    if shapes != wanted:
+    arrays: list[np.ndarray] | None = None
+    if hdf5.fits(list(stored.values()), variables):
+        arrays = [np.asarray(hdf5.array(data)) for data in stored.values()]
+        if layer is not None:
+            arrays = layouts.weights(layer, arrays, version, backend)
+    if arrays is None or [tuple(a.shape) for a in arrays] != [v.shape for v in variables]:
         mine = ", ".join(f"{v.name} {v.shape}" for v in variables) or "nothing"
         theirs = ", ".join(f"{name.split('/')[-1]} {tuple(d.shape)}" for name, d in stored.items()) or "nothing"
         return [], f"the model has {mine}; the file {theirs}"

@@ -61,6 +61,11 @@ def numbers(stored: int) -> int:
     return 2 * stored + _FREE_NUMBERS
 
 
+def of_training(numbers: int) -> int:
+    """The most numbers in the state of an optimizer and metrics for a model of so many."""
+    return 8 * numbers
+
+
 def text(data: str | bytes, name: Any) -> None:
     """Refuse a JSON text that is too large, by what can be counted before it is parsed."""
     if len(data) > MAX_TEXT:
@@ -84,5 +89,5 @@ def depth(config: Any, name: Any) -> None:
 def inner_path(name: Any, place: str) -> None:
     """Refuse a name of something inside a file that leads out of it."""
     parts = PurePosixPath(place.replace("\\", "/")).parts
-    if ".." in parts or place[:1] in ("/", "\\") or place[1:2] == ":" or "\0" in place:
+    if ".." in parts or place[:1] in ("/", "\\") or place[1:3] in (":/", ":\\") or "\0" in place:
         refuse(name, f"the name {place!r} in it leads out of its folder")

@@ -148,7 +148,10 @@ def report(model: Any, wrong: list[str], skip_mismatch: bool) -> None:
 def _older_optimizer(model: Any, optimizer: Any, found: Mapping[str, Any]) -> dict[str, Any] | None:
     if set(found) != {str(i) for i in range(len(found))}:
         return None
-    stored = [np.asarray(hdf5.array(found[str(i)])) for i in range(len(found))]
+    data = [found[str(i)] for i in range(len(found))]
+    if not hdf5.fits(data, _own(optimizer)):
+        return None
+    stored = [np.asarray(hdf5.array(d)) for d in data]
     values = layouts.optimizer(_own(optimizer), model.trainable_variables, stored)
     return None if values is None else {str(i): np.asarray(v) for i, v in enumerate(values)}
 
