@@ -1,4 +1,4 @@
-"""The command ``nyala``: ``run``, ``doctor``, and what has an entry in ``COMMANDS``."""
+"""The command ``nyala``: its subcommands are the entries of ``COMMANDS``."""
 
 from __future__ import annotations
 
@@ -72,8 +72,76 @@ def _version(package: str) -> str:
     return "not installed"
 
 
+def _file_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="a model or weights file of any version of Keras")
+
+
+def _inspect(given: argparse.Namespace) -> int:
+    """Exit status 1 when the file would be refused."""
+    from nyala.saving import inspect
+
+    info = inspect(given.file)
+    print(info)
+    return 1 if info.problems else 0
+
+
+def _custom_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--custom",
+        metavar="PROGRAM",
+        help="a Python file of yours that defines the custom classes and functions; it is run",
+    )
+
+
+def _custom_objects(given: argparse.Namespace) -> dict[str, Any]:
+    if given.custom is None:
+        return {}
+    import runpy
+
+    return {name: x for name, x in runpy.run_path(given.custom).items() if callable(x)}
+
+
+def _summary_arguments(parser: argparse.ArgumentParser) -> None:
+    _file_arguments(parser)
+    _custom_argument(parser)
+
+
+def _summary(given: argparse.Namespace) -> None:
+    from nyala.saving import load_model
+
+    load_model(given.file, _custom_objects(given), compile=False).summary()
+
+
+def _convert_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", help="a model file of any version of Keras, or weights with --architecture")
+    parser.add_argument(
+        "target", help="ends in .keras, .h5, .weights.h5, .weights.json, .safetensors, or in .json for the architecture"
+    )
+    parser.add_argument(
+        "--architecture", metavar="JSON", help="the model's architecture, where SOURCE holds weights only"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace TARGET if it exists")
+    _custom_argument(parser)
+
+
+def _convert(given: argparse.Namespace) -> None:
+    from nyala.saving import convert
+
+    off = convert(
+        given.source,
+        given.target,
+        architecture=given.architecture,
+        custom_objects=_custom_objects(given),
+        overwrite=given.overwrite,
+    )
+    print(f"{given.target} written; read again, its outputs differ by {off:.1e}")
+
+
 COMMANDS: dict[str, Command] = {
     "run": Command("run a program written for any version of Keras", _run_arguments, _run),
+    "inspect": Command("tell what a file is without making anything of it", _file_arguments, _inspect),
+    "summary": Command("print the layers of the model in a file", _summary_arguments, _summary),
+    "convert": Command("turn a model file into another kind and check it", _convert_arguments, _convert),
     "doctor": Command("tell versions, backends and devices", lambda parser: None, _doctor),
 }
 
@@ -85,6 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, command in COMMANDS.items():
         command.add_arguments(commands.add_parser(name, help=command.help, description=command.help.capitalize()))
     given = parser.parse_args(arguments)
-    status = COMMANDS[given.command].run(given)
+    try:
+        status = COMMANDS[given.command].run(given)
+    except (ValueError, OSError) as error:
+        if given.command == "run":  # the program's own
+            raise
+        sys.exit(f"nyala {given.command}: {error}")
     if status:
         sys.exit(status)

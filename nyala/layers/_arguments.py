@@ -25,7 +25,7 @@ class Call:
 
     def __init__(self, call: Callable[..., Any]):
         self.signature = inspect.signature(call)
-        self.ours = getattr(call, "__module__", "").startswith("nyala.")
+        self.ours = (getattr(call, "__module__", "") or "").startswith("nyala.")
         parameters = list(self.signature.parameters.values())[1:]
         self.names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

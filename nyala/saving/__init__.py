@@ -11,11 +11,13 @@ from nyala.base.registry import (
     register_keras_serializable,
 )
 from nyala.saving.api import load_model, load_weights, model_from_json, model_from_yaml, save_model, save_weights
+from nyala.saving.conversion import convert
 from nyala.saving.inspection import FileInfo, inspect
 
 __all__ = [
     "FileInfo",
     "CustomObjectScope",
+    "convert",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",

@@ -6,6 +6,7 @@ that changed, the arguments that files have and programs do not, and how files n
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -419,7 +420,7 @@ def _shapes(layers: list[Config]) -> dict[str, list[int | None]]:
         for v in x.values() if isinstance(x, dict) else x if isinstance(x, list) else ():
             see(v)
 
-    for before, after in zip(layers, layers[1:]):
+    for before, after in itertools.pairwise(layers):
         if "inbound_nodes" not in after:
             note((before.get("config") or {}).get("name"), (after.get("build_config") or {}).get("input_shape"))
     see([x.get("inbound_nodes") for x in layers])

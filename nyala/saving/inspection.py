@@ -62,6 +62,8 @@ def inspect(path: str | os.PathLike[str]) -> FileInfo:
             _arrays(archive.stored_weights(path), info)
         elif hdf5.is_hdf5(path):
             _arrays(path, info)
+        else:
+            info.problems.append("it is damaged, or neither an archive, HDF5 nor safetensors")
     except ValueError as error:
         info.problems.append(str(error))
     return info
