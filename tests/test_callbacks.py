@@ -27,8 +27,8 @@ class FakeModel:
         self.stop_training = False
         self.optimizer = SimpleNamespace(learning_rate=0.1)
         self.metrics = [
-            SimpleNamespace(name="accuracy", _direction="up"),
-            SimpleNamespace(name="mae", _direction="down"),
+            SimpleNamespace(name="accuracy", _direction="up", metrics=[]),
+            SimpleNamespace(name="mae", _direction="down", metrics=[]),
         ]
         self.weight = -1
         self.saved: list[tuple[str, str]] = []

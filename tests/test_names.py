@@ -25,8 +25,6 @@ RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInve
 RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing STFTSpectrogram Solarization
 StringLookup TextVectorization"""
 
-DATA_SETS = "audio_dataset_from_directory image_dataset_from_directory text_dataset_from_directory timeseries_dataset_from_array"
-
 ABSENT: dict[str, str] = {
     "keras": "Quantizer distillation export quantizers visualization",
     "applications": """ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201
@@ -39,10 +37,9 @@ mobilenet_v2 mobilenet_v3 nasnet xception""",
     "distillation": "*",
     "export": "*",
     "layers": PREPROCESSING,
-    "preprocessing": "image_dataset_from_directory text_dataset_from_directory timeseries_dataset_from_array",
     "quantizers": "*",
     "saving": "KerasFileEditor",
-    "utils": f"FeatureSpace bounding_boxes split_dataset {DATA_SETS}",
+    "utils": "FeatureSpace bounding_boxes",
     "visualization": "*",
 }
 """Namespace -> the names of later issues; a namespace that is missing as a whole has the value "*"."""
