@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from nyala._typing import Config
 from nyala.backends.interop import Citizen
+from nyala.backends import dtypes
 from nyala.base import check, registry
 
 _NO_VALUE = object()
@@ -31,6 +33,8 @@ class Configurable(Citizen):
     """The class's name in files, where it is not its own."""
     config_skip: ClassVar[frozenset[str]] = frozenset()
     config_order: ClassVar[tuple[str, ...]] = ()
+    config_paths: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that may name a file: in a config, which may come from anywhere, they must not."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = object.__new__(cls)
@@ -64,7 +68,14 @@ class Configurable(Citizen):
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        """An object with the arguments of ``config``."""
+        """An object with the arguments of ``config``. Raises ValueError where one names a file to be opened."""
+        for name in cls.config_paths:
+            if isinstance(config.get(name), (str, os.PathLike)):
+                check.fail(
+                    cls,
+                    f"{name}={config[name]!r} in a config names a file, and no config makes Nyala open one; "
+                    "make the object in Python, or give the values themselves",
+                )
         config = {k: deserialize(v) if _is_serialized(v) else v for k, v in config.items()}
         unasked = _without_base_arguments(cls, config)
         try:
@@ -239,7 +250,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None, *,
         return config
     name, inner = config["class_name"], config["config"]
     if name in ("__numpy__", "__tensor__"):
-        return np.array(inner["value"], inner["dtype"])
+        return np.array(inner["value"], dtypes.numpy_dtype(dtypes.standardize(inner["dtype"])))
     if name == "__slice__":
         return slice(inner["start"], inner["stop"], inner["step"])
     if name == "__ellipsis__":

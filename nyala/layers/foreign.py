@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -25,6 +25,13 @@ class _Foreign(Layer):
             self,
             "holds code of another library and has no config; make the model in Python and use save_weights and load_weights",
             NotImplementedError,
+        )
+
+    @classmethod
+    def from_config(cls, config: Config) -> NoReturn:
+        check.fail(
+            cls,
+            "holds code of another library, which is never made from a config; make the layer in Python and use load_weights",
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nyala.base import check, registry
-from nyala.saving import archive, eras, hdf5, legacy, safetensors
+from nyala.saving import archive, eras, hdf5, legacy, limits, safetensors
 from nyala.saving import config as config_
 
 
@@ -52,19 +52,20 @@ def inspect(path: str | os.PathLike[str]) -> FileInfo:
         check.fail("inspect", f"there is no file {path}", FileNotFoundError)
     info = FileInfo(str(path), "no file of a known kind")
     try:
-        if path.suffix == ".safetensors":
-            info.kind = "weights (safetensors)"
-            info.arrays = {name: a.shape for name, a in safetensors.arrays(path).items()}
-        elif zipfile.is_zipfile(path):
-            info.kind = "a model (.keras archive)"
-            config, info.version = archive.read_config(path)
-            _see(config, info)
-            _arrays(archive.stored_weights(path), info)
-        elif hdf5.is_hdf5(path):
-            _arrays(path, info)
-        else:
-            info.problems.append("it is damaged, or neither an archive, HDF5 nor safetensors")
-    except ValueError as error:
+        with limits.reading(path):
+            if path.suffix == ".safetensors":
+                info.kind = "weights (safetensors)"
+                info.arrays = {name: a.shape for name, a in safetensors.arrays(path).items()}
+            elif zipfile.is_zipfile(path):
+                info.kind = "a model (.keras archive)"
+                config, info.version = archive.read_config(path)
+                _see(config, info)
+                _arrays(archive.stored_weights(path), info)
+            elif hdf5.is_hdf5(path):
+                _arrays(path, info)
+            else:
+                info.problems.append("it is damaged, or neither an archive, HDF5 nor safetensors")
+    except limits.ModelFileError as error:
         info.problems.append(str(error))
     return info
 

@@ -16,7 +16,7 @@ import numpy as np
 from nyala.backends import dtypes
 from nyala.base import check
 from nyala.base.variable import Variable
-from nyala.saving import weights
+from nyala.saving import limits, weights
 
 _DTYPES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
@@ -24,7 +24,6 @@ _DTYPES = {
     "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
 }  # fmt: skip
 _NAMES = {name: code for code, name in _DTYPES.items()}
-_MAX_HEADER = 100 * 2**20
 
 
 def _variables(model: Any) -> dict[str, Variable]:
@@ -62,11 +61,13 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > min(_MAX_HEADER, size - 8):
+        if length > min(limits.MAX_TEXT, size - 8):
             _refuse(path, f"its header claims {length} bytes")
         try:
-            header = json.loads(file.read(length))
-        except (ValueError, RecursionError) as error:
+            text = file.read(length)
+            limits.text(text, path)
+            header = json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             _refuse(path, f"its header is no JSON: {error}")
         if not isinstance(header, dict):
             _refuse(path, "its header is no JSON object")
@@ -85,6 +86,13 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
+def _once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        _refuse(path, "a name stands in its header twice")
+    return found
+
+
 def _offsets(path: Path, name: str, entry: Any) -> tuple[int, int]:
     if isinstance(entry, dict) and isinstance(entry.get("dtype"), str) and entry["dtype"] in _DTYPES:
         shape, offsets = entry.get("shape"), entry.get("data_offsets")
@@ -95,7 +103,7 @@ def _offsets(path: Path, name: str, entry: Any) -> tuple[int, int]:
 
 
 def _refuse(path: Path, why: str) -> NoReturn:
-    check.fail("load_weights", f"the file {path} is refused: {why}")
+    limits.refuse(f"the file {path}", why)
 
 
 def read(model: Any, path: Path, skip_mismatch: bool = False) -> None:
