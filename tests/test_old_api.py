@@ -118,6 +118,32 @@ def test_a_layer_as_keras_1_and_2_wrote_it(backend: str) -> None:
     assert model.model is model and model.uses_learning_phase is False
 
 
+def test_merge_and_what_keras_1_alone_had() -> None:
+    from nyala.compat import old as keras1
+
+    left = nyala.Sequential([layers.Dense(2, input_shape=(3,))])
+    right = nyala.Sequential([layers.Dense(2, input_shape=(4,))])
+    model = nyala.Sequential()
+    model.add(keras1.Merge([left, right], mode="concat"))
+    model.add(layers.Dense(1))
+    model.compile("sgd", "mse", ["mae"])  # the third argument was metrics
+    logs = model.evaluate([np.ones((4, 3)), np.ones((4, 4))], np.ones((4, 1)), verbose=0, return_dict=True)
+    assert model.layers[1].kernel.shape == (4, 1) and set(logs) == {"loss", "mae"}
+    again = nyala.Sequential.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    assert set(again.predict([np.ones((4, 3)), np.ones((4, 4))], verbose=0).shape) == {4, 1}
+    assert keras1.Merge(mode="mul")([nyala.Input((3,)), nyala.Input((3,))]).shape == (None, 3)
+    for gone in (keras1.Highway, keras1.MaxoutDense):
+        with pytest.raises(NotImplementedError, match="Dense"):
+            gone(3)
+
+
+def test_lambda_takes_the_real_shape(backend: str) -> None:
+    layer = layers.Lambda(lambda x: x[:, :2], output_shape=(5,))
+    with pytest.warns(UserWarning, match="output_shape says"):
+        assert layer(nyala.Input((4,))).shape == (None, 2)
+
+
 def test_nodes() -> None:
     x = layers.Input((3,))
     first, second = layers.Dense(2), layers.Dense(1)

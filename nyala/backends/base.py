@@ -187,7 +187,7 @@ class BackendBase:
         arguments are traced, everything else must be hashable and is static. ``jit=None``: what is fast on this backend
         (jax: jit; tensorflow: a graph, XLA only where asked; torch: as it is); ``True``: the backend's compiler
         (jax jit, XLA, torch.compile); ``False``: no compiler (tensorflow: a graph without XLA).
-        A change of ``scope.python_state.version`` traces anew.
+        A change of ``scope.python_state`` traces anew; traces of flags that may come back are kept.
         """
         raise NotImplementedError
 

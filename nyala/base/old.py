@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from nyala.base import check
+from nyala.base import check, tree
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -277,7 +277,7 @@ def _set_queue(method: str, data: Any, queue: dict[str, Any]) -> None:
 
 
 def compile_arguments(method: F) -> F:
-    """``compile`` with the arguments of Keras 1 and 2 that ask for nothing."""
+    """``compile`` as in Keras 1 and 2: its third argument is ``metrics``, and some arguments ask for nothing."""
     gone = (
         "sample_weight_mode",
         "target_tensors",
@@ -296,6 +296,15 @@ def compile_arguments(method: F) -> F:
                         self, "compile(target_tensors=...) has no equal; give the targets to fit as y", TypeError
                     )
                 tell(f"compile({name}=...)", "nothing: weights of shape (batch, time) are taken as they come")
+        if len(args) > 2 and any(isinstance(x, str) or callable(x) for x in tree.flatten(args[2])):
+            tell(
+                "compile(optimizer, loss, metrics)",
+                "compile(optimizer, loss, metrics=metrics): the third is loss_weights",
+            )
+            optimizer, loss, metrics, *rest = args
+            if rest:
+                kwargs["loss_weights"] = rest.pop(0)
+            args = (optimizer, loss, kwargs.pop("loss_weights", None), metrics, *rest)
         return method(self, *args, **kwargs)
 
     return call  # type: ignore[return-value]

@@ -114,14 +114,23 @@ def collect_loss(loss: Any) -> None:
 
 
 class _PythonState:
-    """A version of the Python state that a trace reads (``trainable``, dtype policies, ...): part of every compile key."""
+    """What of the Python state a trace reads: part of every compile key.
+
+    ``version`` counts the changes (dtype policies, backends, ...) after which no older trace is of use. ``flags`` is a digest of
+    what is switched to and fro (``trainable``): switched back it is what it was, and the older traces serve again.
+    """
 
     def __init__(self) -> None:
         self._counter = itertools.count(1)
         self.version = 0
+        self.flags = 0
 
     def changed(self) -> None:
         self.version = next(self._counter)
+
+    def switched(self, owner: object) -> None:
+        """A flag of ``owner`` (a living one: it goes by its identity) was turned over."""
+        self.flags ^= hash((id(owner),))
 
 
 python_state = _PythonState()

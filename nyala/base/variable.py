@@ -139,7 +139,7 @@ class Variable(Operators, ForeignProtocols):
     def trainable(self, value: bool) -> None:
         if self._trainable != bool(value):
             self._trainable = bool(value)
-            scope.python_state.changed()
+            scope.python_state.switched(self)
 
     @property
     def ndim(self) -> int:

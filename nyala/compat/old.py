@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from nyala import layers
-from nyala.base import check, old
+from nyala.base import check, naming, old
+from nyala.models import Functional
 
 
 class Reduction:
@@ -57,6 +58,41 @@ def merge(
     if mode in ("dot", "cos"):
         return layers.dot(inputs, axes=dot_axes, normalize=mode == "cos", name=name)
     return _MERGES[check.one_of("merge", "mode", mode, (*_MERGES, "concat", "dot", "cos"))](inputs, name=name)
+
+
+def Merge(
+    layers: Sequence[Any] | None = None,
+    mode: str | Callable[[Sequence[Any]], Any] = "sum",
+    concat_axis: int = -1,
+    dot_axes: int | tuple[int, int] = -1,
+    output_shape: Any = None,
+    name: str | None = None,
+) -> Any:
+    """Keras 1: models side by side, their outputs made one by ``merge``; a model of all their inputs, first in a Sequential.
+
+    Without models: a function of a list of tensors.
+    """
+    if layers is None:
+        return lambda inputs: merge(inputs, mode, concat_axis, dot_axes, output_shape, name)
+    inputs = [x for model in layers for x in getattr(model, "inputs", ())]
+    if not inputs:
+        check.fail("Merge", "takes models whose input shape is known: give their first layer input_shape=")
+    outputs = [y for model in layers for y in model.outputs]
+    return Functional(
+        inputs, merge(outputs, mode, concat_axis, dot_axes, output_shape), name=name or naming.unique("merge")
+    )
+
+
+def _gone(name: str, instead: str) -> Callable[..., Any]:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        check.fail(name, f"was a layer of Keras 1 and has no equal; write {instead}", NotImplementedError)
+
+    fail.__name__ = name
+    return fail
+
+
+MaxoutDense = _gone("MaxoutDense", "Dense(units * k), Reshape((k, units)) and Lambda(lambda x: keras.ops.max(x, 1))")
+Highway = _gone("Highway", "y = Dense(n, activation)(x); t = Dense(n, 'sigmoid')(x); t * y + (1 - t) * x")
 
 
 class OldConvolution:

@@ -98,7 +98,17 @@ class Layer(OldLayer, Configurable):
     supports_masking: bool = False
     input_spec: Any = None
     _untracked: ClassVar[frozenset[str]] = frozenset(
-        {"_init_args", "nodes", "_own_variables", "_losses", "_build_args", "_backend", "_last_input", "_parents", "_torch_module"}
+        {
+            "_init_args",
+            "nodes",
+            "_own_variables",
+            "_losses",
+            "_build_args",
+            "_backend",
+            "_last_input",
+            "_parents",
+            "_torch_module",
+        }
     )
 
     built: bool
@@ -342,17 +352,22 @@ class Layer(OldLayer, Configurable):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        value = bool(value)
+        self._switch_trainable(bool(value))
+        if self._initialised:
+            for layer in self._layers:
+                layer.trainable = value
+
+    def _switch_trainable(self, value: bool) -> None:
+        """Set ``trainable`` for this layer and its own variables, whatever its sub-layers are."""
+        if self._initialised and self._trainable != value:
+            scope.python_state.switched(self)
         self._trainable = value
         if not self._initialised:
             return
-        scope.python_state.changed()
         for variable in self._own():
             if declared_trainable(variable):
                 variable._declared_trainable = True  # type: ignore[attr-defined]
                 variable.trainable = value
-        for layer in self._layers:
-            layer.trainable = value
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of ``weights`` on the host."""
@@ -534,7 +549,13 @@ class Layer(OldLayer, Configurable):
         """
         spec = call_of(type(self))
         plain = type(self).__module__.startswith("nyala.layers") and type(self).compute_mask is Layer.compute_mask
-        if not plain or self._remat is not None or self.activity_regularizer is not None or self._layers or not spec.names:
+        if (
+            not plain
+            or self._remat is not None
+            or self.activity_regularizer is not None
+            or self._layers
+            or not spec.names
+        ):
             return self
         call, takes_training, tensor_types, local = self.call, spec.training, backends.backend_of_type, scope.local
         seen: Any = None
@@ -847,7 +868,9 @@ class Layer(OldLayer, Configurable):
         ):
             if len(have) != len(got):
                 check.fail(self, f"stateless_call needs {len(have)} {name}_variables, got {len(got)}")
-        given = [x.raw_value if isinstance(x, Variable) else x for x in (*trainable_variables, *non_trainable_variables)]
+        given = [
+            x.raw_value if isinstance(x, Variable) else x for x in (*trainable_variables, *non_trainable_variables)
+        ]
         with scope.StateScope(dict(zip([*own, *fixed], given))) as state:
             outputs = self(*args, **kwargs)
             losses = self.losses if return_losses else None

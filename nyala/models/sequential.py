@@ -7,7 +7,7 @@ from typing import Any
 
 from nyala import backends
 from nyala._typing import Config, Nest
-from nyala.base import check, configurable, naming, old
+from nyala.base import check, configurable, naming, old, tree
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers.base import Layer
 from nyala.layers.input import InputLayer
@@ -91,6 +91,8 @@ class Sequential(Model):
         self._functional = None
         if len(self._stack) > 1 and isinstance(self._stack[0], InputLayer):
             self.build(self._stack[0].batch_shape)
+        elif self._stack and _takes_several(self._stack[0]):
+            self.build()
         elif len(self._stack) == 1 and not isinstance(self._stack[0], InputLayer) and self._stack[0].built:
             self.built = True
 
@@ -99,6 +101,9 @@ class Sequential(Model):
         if not self._stack:
             check.fail(self, "has no layers; add one first")
         first = self._stack[0]
+        if _takes_several(first):
+            self._make_graph(first.input, self._stack)  # type: ignore[attr-defined]
+            return
         if not isinstance(first, InputLayer):
             if input_shape is None:
                 check.fail(self, "its input shape is not known; give build(input_shape) or start with Input(shape=...)")
@@ -110,13 +115,16 @@ class Sequential(Model):
             with_input = [first, *self._stack]
         else:
             with_input = self._stack
+        self._make_graph(first.output, with_input[1:])
+        self._stack = list(with_input)
+
+    def _make_graph(self, inputs: Nest, stack: list[Layer]) -> None:
         backend = self._backend or backends.current()
         with backends.backend_scope(backend):
-            x: Nest = first.output
-            for layer in with_input[1:]:
+            x = inputs
+            for layer in stack:
                 x = layer(x)
-            self._functional = Functional(first.output, x, name=self.name)
-        self._stack = list(with_input)
+            self._functional = Functional(inputs, x, name=self.name)
         self._backend = backend
 
     def _after_build(self) -> None:
@@ -131,6 +139,14 @@ class Sequential(Model):
             if not isinstance(layer, InputLayer):
                 x = layer(x)
         return x
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a loss to that of ``compile``, as ``Functional.add_loss`` does."""
+        if any(isinstance(x, SymbolicTensor) for x in tree.flatten(loss)):
+            self._need_graph("graph for a symbolic loss").add_loss(loss)
+            self._forget_steps()
+        else:
+            super().add_loss(loss)
 
     def _graph(self) -> Any:
         return self._functional
@@ -229,3 +245,8 @@ class Sequential(Model):
 def _input_dtype(layer: Layer) -> str | None:
     """Embeddings and their like read integers; Keras gives a first layer's input the layer's own input dtype."""
     return getattr(layer, "input_dtype", None)
+
+
+def _takes_several(layer: Layer) -> bool:
+    """Whether it is a model with a graph of several inputs, which then are the stack's."""
+    return isinstance(layer, (Functional, Sequential)) and layer._graph() is not None and len(layer.inputs) > 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from nyala import backends, metrics, ops, optimizers
@@ -26,7 +28,7 @@ class Trainer(OldTrainer):
     _untracked: ClassVar[frozenset[str]] = frozenset(
         {
             "optimizer", "history", "_loss_tracker", "_compile_loss", "_compile_metrics", "_compiled", "_compile_args",
-            "_steps", "_made_in", "stop_training", "_trained_variables", "train_function", "test_function", "predict_function",
+            "_steps", "_made_in", "stop_training", "_trained_variables", "_trainable_at_compile", "train_function", "test_function", "predict_function",
         }
     )  # fmt: skip
 
@@ -44,6 +46,8 @@ class Trainer(OldTrainer):
     _made_in: Any = None
     _trained_for: Any = None
     _trained_variables: list[Variable]
+    _trainable_at_compile: tuple[tuple[Any, bool], ...] = ()
+    _told_of_trainable: bool = False
 
     # -- compile -----------------------------------------------------------------------------------------------------
 
@@ -105,6 +109,8 @@ class Trainer(OldTrainer):
         self.steps_per_execution = steps_per_execution
         self.auto_scale_loss = auto_scale_loss
         self.stop_training = False
+        self._trainable_at_compile = tuple((layer, layer.trainable) for layer in self._flatten_layers())  # type: ignore[attr-defined]
+        self._told_of_trainable = False
         self._compiled = True
         self._forget_steps()
 
@@ -256,11 +262,34 @@ class Trainer(OldTrainer):
 
     def _trained(self) -> list[Variable]:
         """The trainable variables; found once, until a variable is made or something is frozen."""
-        key = scope.python_state.version, Variable.made
+        key = scope.python_state.version, scope.python_state.flags, Variable.made
         if self._trained_for != key:
             self._trained_for = key
             self._trained_variables = self.trainable_variables  # type: ignore[attr-defined]
         return self._trained_variables
+
+    @contextmanager
+    def _trainable_as_compiled(self) -> Iterator[None]:
+        """Within it every layer is as ``trainable`` as it was when ``compile`` was called, as Keras documents.
+
+        Programs that train two models over the same layers rely on it: a GAN's discriminator is compiled, then frozen,
+        and put into the combined model, and is still trained by itself.
+        """
+        changed = [(layer, then) for layer, then in self._trainable_at_compile if layer.trainable != then]
+        if changed and not self._told_of_trainable:
+            self._told_of_trainable = True
+            warnings.warn(
+                f"{check.who(self)}: `trainable` of {check.who(changed[0][0])} is {not changed[0][1]} since the model was compiled; "
+                "training goes on as compiled. Call compile() again if the change is meant for this model",
+                stacklevel=5,
+            )
+        try:
+            for layer, then in changed:
+                layer._switch_trainable(then)
+            yield
+        finally:
+            for layer, then in changed:
+                layer._switch_trainable(not then)
 
     def _test(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
         x, y, sample_weight = data_.unpack_x_y_sample_weight(data)
@@ -316,10 +345,11 @@ class Trainer(OldTrainer):
 
         Returns: the ``History``, whose ``history`` maps each name to its values by epoch.
         """
-        return loop.fit(
-            self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, class_weight,
-            sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
-        )  # fmt: skip
+        with self._trainable_as_compiled():
+            return loop.fit(
+                self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, class_weight,
+                sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
+            )  # fmt: skip
 
     @tracebacks.filtered
     @old.loop_arguments
@@ -356,7 +386,8 @@ class Trainer(OldTrainer):
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """One training step on a batch; the metrics' values since they were last reset."""
-        return loop.on_batch(self, "train", x, y, sample_weight, class_weight, return_dict)
+        with self._trainable_as_compiled():
+            return loop.on_batch(self, "train", x, y, sample_weight, class_weight, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """One evaluation step on a batch."""

@@ -54,7 +54,6 @@ def array(x: Any) -> np.ndarray:
             "axis 'b' has size 4 in the input and 7 in output_shape",
         ),
         (lambda: layers.Lambda(3), "function must be callable"),
-        (lambda: layers.Lambda(lambda x: x, output_shape=(5,))(X), "function gave the shape"),
         (lambda: layers.Dense(3).enable_lora(2), "enable_lora needs a built layer"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -280,14 +280,54 @@ def test_subclassed_model_is_built_by_fit(backend: str) -> None:
     assert model.predict(X[:5], verbose=0).shape == (5, 1)
 
 
-def test_freezing_after_compile_is_seen(backend: str) -> None:
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="d"), layers.Dense(1)])
+def test_compile_freezes_trainable(backend: str) -> None:
+    """A change of ``trainable`` counts from the next compile on; the attribute itself and hand-written loops have it at once."""
+    model = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(2, name="d"), layers.BatchNormalization(), layers.Dense(1)]
+    )
     model.compile("sgd", "mse")
-    model.fit(X, Y, verbose=0)
     model.get_layer("d").trainable = False
-    before = model.get_layer("d").get_weights()[0]
-    model.fit(X, Y, verbose=0)
-    np.testing.assert_array_equal(before, model.get_layer("d").get_weights()[0])
+    kernel = model.get_layer("d").kernel
+    seen = []
+
+    def trained(train: Callable[[], object]) -> bool:
+        before = kernel.numpy()
+        train()
+        seen.append((model.get_layer("d").trainable, len(model.trainable_variables)))
+        return not np.array_equal(before, kernel.numpy())
+
+    with pytest.warns(UserWarning, match="since the model was compiled"):
+        assert trained(lambda: model.fit(X, Y, verbose=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert trained(lambda: model.train_on_batch(X, Y))
+    outer = keras.Sequential([model, layers.Dense(1)])
+    outer.compile("sgd", "mse")
+    for _ in range(2):
+        assert not trained(lambda: outer.train_on_batch(X, Y)) and trained(lambda: model.train_on_batch(X, Y))
+    assert set(seen) == {(False, 4)}
+    model.compile("sgd", "mse")
+    assert not trained(lambda: model.fit(X, Y, verbose=0))
+
+
+def test_switching_trainable_keeps_the_traces(backend: str) -> None:
+    """Programs that freeze and thaw a layer around each batch do not trace each batch."""
+    calls = []
+
+    class Counted(layers.Layer):
+        def call(self, x: object) -> object:
+            calls.append(1)
+            return x
+
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="d"), Counted(), layers.Dense(1)])
+    step = keras.function(lambda x: model(x))
+    first = None
+    for i in range(6):
+        model.get_layer("d").trainable = i % 2 == 0
+        step(X)
+        if i == 1:
+            first = len(calls)
+    assert backend == "torch" or len(calls) == first
 
 
 def test_on_batch_methods(backend: str) -> None:

@@ -157,7 +157,7 @@ class _Compiled:
         if self.version != scope.python_state.version:
             self.entries.clear()
             self.version = scope.python_state.version
-        key = (treedef, tuple(static), local.autocast)
+        key = (treedef, tuple(static), local.autocast, scope.python_state.flags)
         try:
             entry = self.entries.get(key)
         except TypeError as error:

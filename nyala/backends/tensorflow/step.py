@@ -92,7 +92,7 @@ class Compiled:
         if self.version != scope.python_state.version:
             self.graphs.clear()
             self.version = scope.python_state.version
-        key = (treedef, tuple(static), local.autocast)
+        key = (treedef, tuple(static), local.autocast, scope.python_state.flags)
         try:
             found = self.graphs.get(key)
         except TypeError as error:

@@ -46,14 +46,16 @@ def _compiled(fn: Callable[..., Nest]) -> Callable[..., Nest]:
     """One ``torch.compile`` a version of the Python state. The gradient inside is part of the graph."""
     # It reads through the caches of the dtype lattice, which is pure, and says so at length.
     warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")
-    versions: dict[int, Callable[..., Nest]] = {}
+    versions: dict[tuple[int, int], Callable[..., Nest]] = {}
 
     def run(*args: Any, **kwargs: Any) -> Nest:
-        found = versions.get(python_state.version)
+        key = python_state.version, python_state.flags
+        found = versions.get(key)
         if found is None:
-            versions.clear()
+            for old in [k for k in versions if k[0] != key[0]]:
+                del versions[old]
             # A fresh function: dynamo keeps its results by code and closure.
-            found = versions[python_state.version] = torch.compile(lambda *a, **k: fn(*a, **k))
+            found = versions[key] = torch.compile(lambda *a, **k: fn(*a, **k))
         with torch._dynamo.config.patch(trace_autograd_ops=True):
             return found(*args, **kwargs)
 
