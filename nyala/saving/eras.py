@@ -27,6 +27,7 @@ CLASSES: dict[str, str] = {
     "Deconvolution3D": "Conv3DTranspose",
     "SeparableConvolution1D": "SeparableConv1D",
     "SeparableConvolution2D": "SeparableConv2D",
+    "TimeDistributedDense": "Dense",
     # Keras 2.0
     "Container": "Functional",
     "Model": "Functional",

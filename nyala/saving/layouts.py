@@ -37,9 +37,8 @@ def weights(layer: Any, arrays: Arrays, version: str | None, backend: str | None
         arrays = _KERAS_1[kind](layer, arrays)
     if arrays and kind in _CUDNN:
         arrays = _from_cudnn(arrays, _CUDNN[kind], layer)
-    if arrays and backend == "theano" and kind.startswith("Conv") and "LSTM" not in kind and arrays[0].ndim > 2:
-        # Theano's convolution turns the kernel around.
-        arrays = [np.flip(arrays[0], tuple(range(arrays[0].ndim - 2))), *arrays[1:]]
+    if backend == "theano" and kind.startswith("Conv"):  # whose convolution turns kernels around
+        arrays = [np.flip(a, tuple(range(a.ndim - 2))) if a.ndim > 2 else a for a in arrays]
     return arrays
 
 
@@ -57,11 +56,9 @@ def _nested(model: Any, arrays: Arrays, version: str | None, backend: str | None
 
 
 def _conv_1(layer: Any, arrays: Arrays) -> Arrays:
-    kernel = arrays[0]
-    rank = kernel.ndim - 2
     if layer.data_format == "channels_first":  # (filters, channels, rows, columns)
-        kernel = kernel.transpose(*range(2, rank + 2), 1, 0)
-    return [kernel, *arrays[1:]]
+        return [a.transpose(*range(2, a.ndim), 1, 0) if a.ndim > 2 else a for a in arrays]
+    return arrays
 
 
 def _conv1d_1(layer: Any, arrays: Arrays) -> Arrays:
@@ -94,8 +91,10 @@ _KERAS_1: dict[str, Callable[[Any, Arrays], Arrays]] = {
     "Conv2D": _conv_1,
     "Conv3D": _conv_1,
     "Conv2DTranspose": _conv_transpose_1,
+    "ConvLSTM2D": lambda layer, arrays: _gates_1((0, 2, 1, 3))(layer, _conv_1(layer, arrays)),
     "LSTM": _gates_1((0, 2, 1, 3)),  # stored: input, cell, forget, output
     "GRU": _gates_1((0, 1, 2)),
+    "SeparableConv2D": _conv_1,
 }
 
 _CUDNN = {"LSTM": 4, "GRU": 3}
