@@ -27,12 +27,9 @@ StringLookup TextVectorization"""
 
 ABSENT: dict[str, str] = {
     "keras": "Quantizer distillation export quantizers visualization",
-    "applications": """ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201
-EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6
-EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L
-EfficientNetV2M EfficientNetV2S InceptionResNetV2 MobileNet MobileNetV2 MobileNetV3Large MobileNetV3Small
-NASNetLarge NASNetMobile Xception convnext densenet efficientnet efficientnet_v2 inception_resnet_v2 mobilenet
-mobilenet_v2 mobilenet_v3 nasnet xception""",
+    "applications": """ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge EfficientNetV2B0 EfficientNetV2B1
+EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M EfficientNetV2S InceptionResNetV2
+NASNetLarge NASNetMobile convnext efficientnet_v2 inception_resnet_v2 nasnet""",
     "callbacks": "BackupAndRestore OrbaxCheckpoint SwapEMAWeights",
     "distillation": "*",
     "export": "*",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import textwrap
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from nyala import activations, layers
 from nyala._typing import Identifier, Shape
@@ -17,6 +19,8 @@ from nyala.utils.files import fetch
 from nyala.utils.session import get_source_inputs
 
 ORIGIN = "https://storage.googleapis.com/tensorflow/keras-applications/"
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,6 @@ class Net:
         pooling: without a top: ``"avg"`` or ``"max"`` over height and width; ``None``: the last feature map.
         classes: number of outputs of the top. classifier_activation: of the top; ``None``: logits.
         name: of the model.
-        sized: whether the default shape is the published one: with a top (``None``), always or never.
 
     Raises: ValueError for arguments that do not go together, such as published weights for 10 classes.
     """
@@ -70,6 +73,7 @@ class Net:
         name: str | None,
         sized: bool | None = None,
     ):
+        """``sized``: whether the default shape is the published one: with a top (``None``), always or never."""
         self.row = row
         self.name = name or row.name
         self.include_top = include_top
@@ -80,6 +84,7 @@ class Net:
         self.classifier_activation = classifier_activation
         self.channels_first = config.image_data_format() == "channels_first"
         self.axis = 1 if self.channels_first else 3
+        self.last = 1 if self.channels_first else -1  # the same axis as some families have written it
         self._check_weights()
         sized = include_top if sized is None else sized
         self.shape = self._image_shape(input_shape, sized)
@@ -205,12 +210,44 @@ def application(public: str, build: Callable[[Net, Any], Any], row: Row) -> Appl
         net = Net(row, include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
         return net.model(build(net, row.plan))
 
-    return named(make, public, build)
+    make.__doc__ = build.__doc__
+    return documented(make, public, build.__module__)
 
 
-def named(make: Any, public: str, build: Any) -> Any:
-    """``make`` under its public name and with the docstring of ``build``."""
-    make.__name__ = make.__qualname__ = public
-    make.__module__ = build.__module__
-    make.__doc__ = f"{public}: {build.__doc__}\n\n    Args:{(Net.__doc__ or '').partition('Args:')[2]}"
+def documented(make: F, public: str | None = None, module: str | None = None) -> F:
+    """``make`` under its public name, its docstring with the arguments that all applications share."""
+    make.__name__ = make.__qualname__ = public or make.__name__
+    make.__module__ = module or make.__module__
+    own, _, arguments = (make.__doc__ or "").partition("    Args:")
+    shared = (Net.__doc__ or "").partition("    Args:")[2]
+    make.__doc__ = f"{own.rstrip()}\n\n    Args:{textwrap.indent(textwrap.dedent(arguments).rstrip(), ' ' * 8)}{shared}"
     return make
+
+
+def divisible(filters: float) -> int:
+    """The multiple of 8 nearest to ``filters``, at least 8 and at least 90% of it."""
+    n = max(8, int(filters + 4) // 8 * 8)
+    return n + 8 if n < 0.9 * filters else n
+
+
+def padding(net: Net, x: Any, kernel: int) -> tuple[tuple[int, int], ...]:
+    """Zeros around ``x`` with which a convolution of stride 2 gives half the size; unknown sizes count as even."""
+    sides = x.shape[2:] if net.channels_first else x.shape[1:3]
+    after = kernel // 2
+    return tuple((after - (1 - (n or 0) % 2), after) for n in sides)
+
+
+def trained_size(
+    who: str, shape: Shape | None, include_top: bool, weights: Any, sizes: Sequence[int]
+) -> tuple[int, int | None]:
+    """The size of images whose published weights a mobile network takes, and that which its name tells."""
+    rows, columns = (224 if include_top else None,) * 2
+    if shape is not None and len(shape) == 3:
+        rows, columns = shape[1:] if config.image_data_format() == "channels_first" else shape[:2]
+    known = rows == columns and rows in sizes
+    if weights == "imagenet" and not known:
+        if shape is not None:
+            told = f"no published weights are for images of {tuple(shape)}; those for 224 x 224 are taken"
+            warnings.warn(f"{who}: {told}", stacklevel=3)
+        rows = 224
+    return rows if known and rows else 224, rows
