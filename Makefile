@@ -1,4 +1,4 @@
-# make demo | make test | make lint: each makes its environment in .venv first, once.
+# make demo | make test | make test-long | make lint: each makes its environment in .venv first, once.
 PYTHON ?= python3
 BACKEND ?= jax
 export NYALA_BACKEND = $(BACKEND)
@@ -20,7 +20,7 @@ endif
 NEEDS_torch = $(TORCH)
 NEEDS_tensorflow = $(TENSORFLOW)
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-long lint format clean
 
 demo: $(VENV)/.demo-$(BACKEND)
 	$(BIN)/python examples/mnist_cnn.py --backend $(BACKEND) \
@@ -28,6 +28,9 @@ demo: $(VENV)/.demo-$(BACKEND)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m long $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from nyala._typing import Config
-from nyala.backends.interop import Citizen
 from nyala.backends import dtypes
+from nyala.backends.interop import Citizen
 from nyala.base import check, registry
 
 _NO_VALUE = object()

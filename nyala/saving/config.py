@@ -26,7 +26,7 @@ def parse(text: str | bytes, name: str) -> Config:
         check.fail("load", f"the config in {name} is no JSON or nested too deep: {error}")
     if not isinstance(config, dict):
         check.fail("load", f"the config in {name} is no JSON object but {type(config).__name__}")
-    limits.depth(config, name)
+    limits.nest(config, name)
     return config
 
 

@@ -76,10 +76,13 @@ def text(data: str | bytes, name: Any) -> None:
         refuse(name, f"its config holds about {values} values, over the limit {MAX_VALUES}")
 
 
-def depth(config: Any, name: Any) -> None:
-    """Refuse a config that is nested too deep."""
+def nest(config: Any, name: Any) -> None:
+    """Refuse a config that is nested too deep, or in which a name is a path."""
     level = [config]
     for _ in range(MAX_DEPTH + 1):
+        for x in level:
+            if isinstance(x, dict) and isinstance(x.get("name"), str):
+                inner_path(name, x["name"])
         level = [v for x in level for v in (x.values() if isinstance(x, dict) else x) if isinstance(v, (dict, list))]
         if not level:
             return
