@@ -18,6 +18,7 @@ from nyala.graph.symbolic import SymbolicTensor
 _BATCH = (120, 168)
 _OTHER = (360, 216)
 _LARGER = 16
+_SMALLER = (24, 16), (8, 4)
 
 
 class _Local(backends._Local):
@@ -97,8 +98,8 @@ def _value_of(x: Any, known: dict[int, Any]) -> Any:
 
 
 def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendBase) -> Nest:
-    def probe(which: int, scale: int) -> Nest:
-        sized = tuple(_sized(s, _BATCH[which] * scale, _OTHER[which] * scale) for s in specs)
+    def probe(which: int, scale: int, others: tuple[int, int] = _OTHER) -> Nest:
+        sized = tuple(_sized(s, _BATCH[which] * scale, others[which] * scale) for s in specs)
         outer, local.probe_batch = local.probe_batch, _BATCH[which] * scale
         try:
             with backends.backend_scope(backend):
@@ -109,12 +110,17 @@ def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendB
     try:
         first, second = probe(0, 1), probe(1, 1)
     except Exception as small:
-        # A window or a split may need more than the usual sizes; if it is not that, the first error is the clear one.
+        # A window or a split may need more than the usual sizes, a table of positions less; if it is neither, the first
+        # error is the clear one.
         if not any(None in s.shape[1:] for s in specs):
             raise
-        try:
-            first, second = probe(0, _LARGER), probe(1, _LARGER)
-        except Exception:
+        for scale, others in ((_LARGER, _OTHER), *((1, few) for few in _SMALLER)):
+            try:
+                first, second = probe(0, scale, others), probe(1, scale, others)
+                break
+            except Exception:
+                continue
+        else:
             raise small from None
     return tree.map(_merge, first, second)
 

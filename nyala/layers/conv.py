@@ -83,7 +83,7 @@ class _Window(Layer):
     def _finish(self, x: Tensor) -> Tensor:
         if self.bias is not None:
             x = ops.add(x, self.bias if self._bias_shape is None else ops.reshape(self.bias, self._bias_shape))
-        return self.activation(x)
+        return x if self.activation is None else self.activation(x)
 
 
 class _Conv(_Window):

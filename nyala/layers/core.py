@@ -66,12 +66,15 @@ class Dense(_weights.LoRA):
 
     def call(self, inputs: TensorLike, training: bool | None = None) -> Tensor:
         if self.bias is not None and not self.lora_enabled:
-            return self.activation(affine(inputs, self.kernel, self.bias))
+            return self._activate(affine(inputs, self.kernel, self.bias))
         x = ops.matmul(inputs, self.kernel)
         if self.lora_enabled:
             low = ops.matmul(ops.matmul(inputs, self.lora_kernel_a), self.lora_kernel_b)
             x = ops.add(x, ops.multiply(low, self._lora_scale))
-        return self.activation(x if self.bias is None else ops.add(x, self.bias))
+        return self._activate(x if self.bias is None else ops.add(x, self.bias))
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return x if self.activation is None else self.activation(x)  # programs set the attribute to None for the logits
 
 
 class EinsumDense(_weights.LoRA):

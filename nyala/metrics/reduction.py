@@ -7,6 +7,7 @@ from typing import Any
 
 from nyala import backends, ops
 from nyala._typing import Config, DType, Tensor, TensorLike
+from nyala.backends import dtypes
 from nyala.base import masks
 from nyala.losses.base import deserialize as deserialize_loss
 from nyala.losses.base import fit_weights, serialize_with_functions
@@ -115,8 +116,19 @@ class MeanMetricWrapper(Mean):
         own = self.valid(y_true)
         if own is not None:
             mask = own if mask is None else ops.logical_and(mask, own)
-        values = backends.user_code(self._fn)(y_true, y_pred, **{k: getattr(self, k) for k in self._fn_arguments})
-        self._add(values, sample_weight, mask)
+        self._add(self._values(y_true, y_pred), sample_weight, mask)
+
+    def _values(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
+        fn = backends.user_code(self._fn)
+        arguments = {k: getattr(self, k) for k in self._fn_arguments}
+        try:
+            return fn(y_true, y_pred, **arguments)
+        except (TypeError, ValueError):
+            # In Keras 2 labels came in the dtype of the predictions; TensorFlow does not multiply ints with floats.
+            labels, floats = ops.dtype(y_true), ops.dtype(y_pred)
+            if fn is self._fn or labels == floats or dtypes.is_float(labels) or not dtypes.is_float(floats):
+                raise
+            return fn(ops.cast(y_true, floats), y_pred, **arguments)
 
     def valid(self, y_true: TensorLike) -> Tensor | None:
         """Which values count, by the labels; ``None``: all."""

@@ -487,3 +487,32 @@ def test_a_layer_that_fails_fails_its_model(backend: str) -> None:
 
     with pytest.raises(NotImplementedError, match="to be done"):
         keras.Sequential([keras.Input((3,)), Unfinished()])
+
+
+def test_functions_of_older_programs(backend: str) -> None:
+    """A loss that normalises ``y_pred`` in place leaves it as it is for the metrics; integer labels meet floats in a metric."""
+
+    def loss(y_true: Any, y_pred: Any) -> Any:
+        y_pred /= ops.sum(y_pred, axis=-1, keepdims=True)
+        return -ops.sum(y_true * ops.log(y_pred), axis=-1)
+
+    def hits(y_true: Any, y_pred: Any) -> Any:
+        return y_true * y_pred
+
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, "sigmoid", kernel_initializer="zeros")])
+    model.compile("sgd", loss, metrics=[hits])
+    results = model.evaluate(X, np.ones((40, 2), "int64"), verbose=0, return_dict=True)
+    assert abs(results["hits"] - 0.5) < 1e-6
+    before = model.get_weights()[1]
+    model.fit(X, np.eye(2, dtype="int64")[C], verbose=0)
+    assert not np.array_equal(before, model.get_weights()[1])
+
+
+def test_a_table_of_positions_shorter_than_the_probes(backend: str) -> None:
+    table = np.ones((1, 10, 2), "float32")
+
+    class Positions(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x + ops.convert_to_tensor(table)[:, : ops.shape(x)[1]]
+
+    assert Positions()(keras.Input((None, 2))).shape == (None, None, 2)
