@@ -17,6 +17,7 @@ from nyala.base.config import (
     epsilon,
     floatx,
     image_data_format,
+    is_determinism_enabled,
     is_flash_attention_enabled,
     is_interactive_logging_enabled,
     is_nnx_enabled,
@@ -34,6 +35,21 @@ from nyala.base.config import (
 def backend() -> str:
     """The name of the backend that new objects are made with."""
     return backends.current().name
+
+
+def enable_determinism() -> None:
+    """From now on the same program on the same machine gives the same bits each time.
+
+    The backends use kernels of a fixed order (torch raises where there is none), steps are not fused by measurement, and the
+    order of data is that of ``nyala.utils.set_random_seed``, which is called with 0 unless it was called before.
+    """
+    from nyala.base import config, seeds
+
+    config.enable_determinism()
+    for backend in backends.loaded():
+        backend.make_deterministic()
+    if not seeds.is_seeded():
+        seeds.set_random_seed(0)
 
 
 def dtype_policy() -> Any:
@@ -56,6 +72,7 @@ __all__ = [
     "disable_interactive_logging",
     "disable_traceback_filtering",
     "dtype_policy",
+    "enable_determinism",
     "enable_flash_attention",
     "enable_interactive_logging",
     "enable_traceback_filtering",
@@ -63,6 +80,7 @@ __all__ = [
     "epsilon",
     "floatx",
     "image_data_format",
+    "is_determinism_enabled",
     "is_flash_attention_enabled",
     "is_interactive_logging_enabled",
     "is_nnx_enabled",

@@ -30,7 +30,7 @@ ABSENT: dict[str, str] = {
     "applications": """ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge EfficientNetV2B0 EfficientNetV2B1
 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M EfficientNetV2S InceptionResNetV2
 NASNetLarge NASNetMobile convnext efficientnet_v2 inception_resnet_v2 nasnet""",
-    "callbacks": "BackupAndRestore OrbaxCheckpoint SwapEMAWeights",
+    "callbacks": "OrbaxCheckpoint SwapEMAWeights",
     "distillation": "*",
     "export": "*",
     "layers": PREPROCESSING,

@@ -69,12 +69,19 @@ def get(name: str | Backend) -> Backend:
             floating.update(backend.floating)
             global foreign_state
             foreign_state += backend.foreign_state
+            if config.is_determinism_enabled():
+                backend.make_deterministic()
             _loaded[name] = backend
     return _loaded[name]
 
 
 def loaded() -> list[Backend]:
     return list(_loaded.values())
+
+
+def in_process() -> list[Backend]:
+    """The backends whose library somebody has imported."""
+    return [get(name) for name in NAMES if name in sys.modules]
 
 
 def default_name() -> str:

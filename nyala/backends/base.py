@@ -318,6 +318,16 @@ class BackendBase:
     def set_seed(self, seed: int) -> None:
         """Seed the library's own global generator, if it has one; Nyala itself never draws from it."""
 
+    def random_state(self) -> np.ndarray | None:
+        """Where that generator stands; ``None`` if there is none whose place can be read."""
+        return None
+
+    def set_random_state(self, state: np.ndarray) -> None:
+        """Go back to what ``random_state`` gave."""
+
+    def make_deterministic(self) -> None:
+        """From now on every kernel gives the same bits for the same values, or raises."""
+
     def next_seed(self, state: Variable) -> Tensor:
         """The seed that a ``SeedGenerator`` with ``state`` (uint32, ``[key, counter]``) hands out; advances the counter."""
         raise NotImplementedError

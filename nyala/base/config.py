@@ -42,6 +42,7 @@ _settings: dict[str, Any] = {
     "max_epochs": None,
     "max_steps_per_epoch": None,
     "flash_attention": None,
+    "determinism": False,
 }
 _settings.update({k: v for k, v in _from_file().items() if k in _settings})
 
@@ -142,6 +143,16 @@ def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
     """End every epoch of ``fit``, ``evaluate`` and ``predict`` after so many batches; ``None``: no limit."""
     n = max_steps_per_epoch
     _settings["max_steps_per_epoch"] = None if n is None else check.positive_int("config", "max_steps_per_epoch", n)
+
+
+def enable_determinism() -> None:
+    """See ``nyala.config.enable_determinism``, which also tells the backends."""
+    _settings["determinism"] = True
+
+
+def is_determinism_enabled() -> bool:
+    """Whether ``enable_determinism`` was called."""
+    return _settings["determinism"]
 
 
 def _limit(name: str, variable: str) -> int | None:

@@ -16,7 +16,7 @@ from nyala.base import check, draws, naming
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
 
-__all__ = ["SeedGenerator", "draw_seed", "set_random_seed"]
+__all__ = ["SeedGenerator", "draw_seed", "random_state", "set_random_seed", "set_random_state"]
 
 
 class SeedGenerator(Configurable):
@@ -104,3 +104,27 @@ def set_random_seed(seed: int) -> None:
         generator.restart(seed)
     for backend in backends.loaded():
         backend.set_seed(seed)
+
+
+def is_seeded() -> bool:
+    """Whether ``set_random_seed`` was called."""
+    return _global_seed is not None
+
+
+def random_state() -> dict[str, Any]:
+    """Where the generators stand that belong to no model: Python's, NumPy's and those of the libraries that are loaded."""
+    version, words, gauss = random.getstate()
+    return {
+        "python": [version, np.array(words, "uint32"), gauss],
+        "numpy": np.random.get_state(legacy=False),
+        "libraries": {b.name: state for b in backends.in_process() if (state := b.random_state()) is not None},
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Go back to what ``random_state`` gave."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(int(n) for n in words), gauss))
+    np.random.set_state(state["numpy"])
+    for name, value in state["libraries"].items():
+        backends.get(name).set_random_state(value)

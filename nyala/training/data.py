@@ -6,6 +6,7 @@ batches of ``(x, y, sample_weight)``, and for arrays in memory the indices of ea
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
 import warnings
@@ -17,7 +18,7 @@ import numpy as np
 from nyala import backends
 from nyala._typing import Nest
 from nyala.backends import dtypes
-from nyala.base import check, tree
+from nyala.base import check, seeds, tree
 
 Batch = tuple[Any, Any, Any]
 
@@ -79,10 +80,29 @@ class Data:
     """What the loop reads. ``steps`` is the number of batches of an epoch, ``None`` if not known."""
 
     steps: int | None = None
+    recorded: bool = False
+    """Whether the place of every epoch is kept, for exact resume."""
+    _begun: dict[str, Any] | None = None
 
     def batches(self) -> Iterator[Batch]:
         """The batches of one epoch, on the host or as tensors."""
         raise NotImplementedError
+
+    def position(self) -> dict[str, Any]:
+        """What the epochs from here on depend on, the generators of random numbers apart; at an epoch's beginning."""
+        return {}
+
+    def move_to(self, position: dict[str, Any]) -> None:
+        """Be, before the first epoch, where ``position`` was taken."""
+
+    def begin(self) -> None:
+        """An epoch begins."""
+        if self.recorded:
+            self._begun = {"position": self.position(), "random": seeds.random_state()}
+
+    def state(self, batch: int) -> dict[str, Any]:
+        """Where the epoch that goes on, of which ``batch`` batches are done, began; else where the next will."""
+        return self._begun if batch and self._begun is not None else {"position": self.position()}
 
     def on_epoch_end(self) -> None:
         """After each epoch."""
@@ -157,6 +177,12 @@ class ArrayData(Data):
     def arrays(self) -> Batch:
         return self.x, self.y, self.sample_weight
 
+    def position(self) -> dict[str, Any]:
+        return {"left_over": self._left_over}
+
+    def move_to(self, position: dict[str, Any]) -> None:
+        self._left_over = position["left_over"]
+
     def order(self) -> list[np.ndarray]:
         """For each batch of the next epoch the indices of its samples."""
         while len(self._left_over) < self.steps:
@@ -208,11 +234,14 @@ class IteratorData(Data):
         self._iterator: Iterator[Any] | None = None
         self._peeked: list[Any] = []
         self._ever = False
+        self._passes = self._taken = 0
+        self._random: Any = None
 
     def peek(self) -> Batch:
         """The first batch, without losing it."""
         if not self._peeked:
-            self._iterator = iter(self.source)
+            self._open()
+            assert self._iterator is not None
             try:
                 self._peeked = [next(self._iterator)]
             except StopIteration:
@@ -228,7 +257,8 @@ class IteratorData(Data):
     def _take(self, limit: int | None) -> Iterator[Any]:
         """The next batches. The source's own iterator is advanced by ``next`` alone: delegating to it would close it."""
         if self._iterator is None:
-            self._iterator = iter(self.source)
+            self._open()
+        assert self._iterator is not None
         count = 0
         while limit is None or count < limit:
             try:
@@ -236,7 +266,39 @@ class IteratorData(Data):
             except StopIteration:
                 return
             count += 1
+            self._taken += 1
             yield data
+
+    def _open(self) -> None:
+        self._random = seeds.random_state() if self.recorded else None
+        self._iterator = iter(self.source)
+        self._passes += 1
+        self._taken = 0
+
+    def position(self) -> dict[str, Any]:
+        if self._iterator is None:
+            return {"passes": self._passes, "taken": None}
+        return {"passes": self._passes, "taken": self._taken, "random": self._random, "peeked": bool(self._peeked)}
+
+    def move_to(self, position: dict[str, Any]) -> None:
+        """Passes are read again: to their end, for they may leave something behind; a data set of TensorFlow and a
+        DataLoader only count them, so their first batch is enough."""
+        passes, taken = position["passes"], position["taken"]
+        library = hasattr(self.source, "element_spec") or hasattr(self.source, "batch_sampler")
+        for n in range(1, passes + 1):
+            last = n == passes and taken is not None
+            if last:
+                seeds.set_random_state(position["random"])
+                if self._peeked and hasattr(self.source, "batch_sampler"):  # it was begun with other random numbers
+                    self._iterator, self._peeked, self._passes = None, [], 0
+            if self._passes < n and last and position["peeked"]:
+                self.peek()
+            elif self._passes < n:
+                self._open()
+            collections.deque(self._take(taken if last else 1 if library else None), 0)
+            self._ever = True
+            if not last:
+                self._iterator, self._peeked = None, []
 
     def batches(self) -> Iterator[Batch]:
         count = 0
@@ -293,7 +355,7 @@ class PyDatasetData(Data):
         if self.length == 0:
             check.fail(who, "the data set is empty: its length is 0")
         self.steps = steps if steps is not None else self.length
-        self._position = 0
+        self._hooks: list[Any] = []
 
     def peek(self) -> Batch:
         return self._get(0)
@@ -315,8 +377,7 @@ class PyDatasetData(Data):
             wanted -= self.length
 
     def batches(self) -> Iterator[Batch]:
-        if hasattr(self.source, "on_epoch_begin"):
-            self.source.on_epoch_begin()
+        self._hook("on_epoch_begin")
         workers = getattr(self.source, "workers", 1)
         if workers <= 1 and not getattr(self.source, "use_multiprocessing", False):
             yield from map(self._get, self._indices())
@@ -337,8 +398,24 @@ class PyDatasetData(Data):
                 yield batch
 
     def on_epoch_end(self) -> None:
-        if hasattr(self.source, "on_epoch_end"):
-            self.source.on_epoch_end()
+        self._hook("on_epoch_end")
+
+    def _hook(self, name: str) -> None:
+        """Call it; where it may draw random numbers, to shuffle, remember which."""
+        own = getattr(type(self.source), name, None)
+        if own is None or own is getattr(PyDataset, name):
+            return
+        if self.recorded:
+            self._hooks.append([name, seeds.random_state()])
+        getattr(self.source, name)()
+
+    def position(self) -> dict[str, Any]:
+        return {"hooks": list(self._hooks)}
+
+    def move_to(self, position: dict[str, Any]) -> None:
+        for name, state in position["hooks"]:
+            seeds.set_random_state(state)
+            self._hook(name)
 
 
 def make(

@@ -24,7 +24,8 @@ from nyala.base.scope import StateScope
 from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.training import data as data_
-from nyala.training.callbacks import CallbackList, History
+from nyala.training.callbacks import BackupAndRestore, CallbackList, History
+from nyala.training.resume import Progress
 
 _ON_DEVICE_BYTES = 2 << 30
 _KEPT_LOSSES = 4096
@@ -83,7 +84,7 @@ def plain(value: Any) -> Any:
 # -- steps ---------------------------------------------------------------------------------------------------------------
 
 
-def _step(model: Any, kind: str) -> Callable[[Any], Any]:
+def step_of(model: Any, kind: str) -> Callable[[Any], Any]:
     """The Python function of one step: ``batch -> (loss or None, logs or None)``, for predict ``batch -> outputs``."""
     if kind == "predict":
         return lambda batch: model.predict_step(data_.pack_x_y_sample_weight(*batch))
@@ -152,7 +153,7 @@ def _home(model: Any) -> Iterator[Any]:
 
 
 def _compiled_step(model: Any, kind: str, variant: str) -> Callable[..., Any]:
-    one = _step(model, kind)
+    one = step_of(model, kind)
     backend = model._find_backend()
 
     def rows(indices: Any, arrays: Any) -> Any:
@@ -171,12 +172,12 @@ def _compiled_step(model: Any, kind: str, variant: str) -> Callable[..., Any]:
     many = variant in ("batches", "many rows")
     if model.run_eagerly:
         if not many:
-            return lambda *args: fn(*_converted(backend, args))
+            return lambda *args: fn(*converted(backend, args))
 
         def each(stack: Any, *rest: Any) -> Any:
             out = None
             for i in range(len(tree.flatten(stack)[0])):
-                out = fn(*_converted(backend, (tree.map(lambda a: None if a is None else a[i], stack), *rest)))
+                out = fn(*converted(backend, (tree.map(lambda a: None if a is None else a[i], stack), *rest)))
             return out
 
         return each
@@ -185,7 +186,7 @@ def _compiled_step(model: Any, kind: str, variant: str) -> Callable[..., Any]:
     return compiler(fn, known, jit=_jit(model))
 
 
-def _converted(backend: Any, args: Any) -> Any:
+def converted(backend: Any, args: Any) -> Any:
     return tree.map(lambda a: backend.convert(a) if isinstance(a, np.ndarray) else a, args)
 
 
@@ -266,9 +267,13 @@ def _check_labels(model: Any, data: Any) -> None:
 
 
 class Runner:
-    """Runs the steps of one kind over one data set, epoch by epoch."""
+    """Runs the steps of one kind over one data set, epoch by epoch.
 
-    def __init__(self, model: Any, kind: str, data: Any):
+    ``measured=False``: ``steps_per_execution="auto"`` is 1, for what is measured differs from run to run, and a fused step may
+    round otherwise.
+    """
+
+    def __init__(self, model: Any, kind: str, data: Any, measured: bool = True):
         self.model = model
         self.kind = kind
         self.data = data
@@ -278,6 +283,8 @@ class Runner:
         if self.placement is None and isinstance(data, data_.ArrayData) and _bytes(data.arrays) <= _ON_DEVICE_BYTES:
             self.arrays = tree.map(lambda a: None if a is None else self._on_device(a), data.arrays)
         self.pace = _Pace(self)
+        if not measured and self.pace.asked == "auto":
+            self.pace.asked = 1
         self.epochs_left = 1
         self.done = 0
         self.recent_losses: list[Any] = []
@@ -290,6 +297,7 @@ class Runner:
 
     def work(self, fused: Callable[[], int]) -> Iterator[tuple[int, Callable[[], Any]]]:
         """The steps of an epoch: ``(number of batches, call)``. ``fused()`` says how many batches to put into one call."""
+        self.data.begin()
         work = self._batch_work if self.arrays is None else self._row_work
         left = config.max_steps_per_epoch()
         if left is None:
@@ -319,7 +327,7 @@ class Runner:
                 i += 1
 
     def _batch_work(self, fused: Callable[[], int]) -> Iterator[tuple[int, Callable[[], Any]]]:
-        batches = (self._host(batch) for batch in self.data.batches())
+        batches = (self.host(batch) for batch in self.data.batches())
         while True:
             n = fused()
             group = list(itertools.islice(batches, n))
@@ -334,7 +342,7 @@ class Runner:
                 for batch in group:
                     yield 1, _call(step_function(self.model, self.kind, "batch"), batch)
 
-    def _host(self, batch: Any) -> Any:
+    def host(self, batch: Any) -> Any:
         """A batch that the compiled step takes: own tensors as they are, all else as arrays."""
 
         def one(a: Any) -> Any:
@@ -430,7 +438,11 @@ class _Pace:
 
 
 def _run_epoch(
-    runner: Runner, callbacks: CallbackList, kind: str, keep: Callable[[Any, int], None] | None = None
+    runner: Runner,
+    callbacks: CallbackList,
+    kind: str,
+    keep: Callable[[Any, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """One pass of the steps of ``kind``; returns the logs of the last step as they are on the device."""
     model = runner.model
@@ -440,11 +452,14 @@ def _run_epoch(
     recent: list[Any] = []
     own_logs: dict[str, Any] | None = None
     done = 0
+    work = runner.work(runner.pace.start(runner.data.steps, listened))
+    if progress is not None:
+        work, done, own_logs = progress.work(work), progress.batch, progress.step_logs
 
     def latest() -> Mapping[str, Any]:
         return own_logs if own_logs is not None else model.get_metrics_result()
 
-    for count, call in runner.work(runner.pace.start(runner.data.steps, listened)):
+    for count, call in work:
         if listened:
             begin(done)
         out = call()
@@ -458,6 +473,8 @@ def _run_epoch(
                 callbacks.on_progress(done)
             continue
         loss, own_logs = out
+        if progress is not None:
+            progress.batch, progress.step_logs = done, own_logs
         if loss is not None:
             recent.append(loss)
             if len(recent) == _KEPT_LOSSES:
@@ -510,6 +527,7 @@ def fit(
     validation_steps: int | None,
     validation_batch_size: int | None,
     validation_freq: int | Sequence[int],
+    resume: Any = None,
 ) -> History:
     check_compiled(model, "fit")
     check.non_negative_int(model, "epochs", epochs)
@@ -529,11 +547,17 @@ def fit(
             shuffle=shuffle,
             class_weight=class_weight,
         )
-        make_ready(model, data, "train")
-        runner = Runner(model, "train", data)
-        validation: Runner | None = None
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_history=True, add_progbar=_level(verbose) != 0)
+        if resume is not None:
+            callbacks.append(BackupAndRestore(resume))
+        progress = Progress(model, data, callbacks, initial_epoch)
+        for backup in callbacks.backups:
+            backup.progress, data.recorded = progress, True
+        make_ready(model, data, "train")
+        measured = not (data.recorded or config.is_determinism_enabled())
+        runner = Runner(model, "train", data, measured)
+        validation: Runner | None = None
         callbacks.set_model(model)
         callbacks.set_params({"verbose": _level(verbose), "epochs": epochs, "steps": _steps(data)})
         history = next((c for c in callbacks.callbacks if isinstance(c, History)), None) or History()
@@ -541,11 +565,13 @@ def fit(
         model.stop_training = False
         logs: dict[str, Any] = {}
         callbacks.on_train_begin()
-        for epoch in range(initial_epoch, epochs):
+        logs = progress.logs
+        for epoch in range(epochs if progress.stopped else progress.epoch, epochs):
             model.reset_metrics()
             runner.epochs_left = epochs - epoch
             callbacks.on_epoch_begin(epoch)
-            logs = plain_logs(_run_epoch(runner, callbacks, "train"))
+            progress.again()
+            logs = plain_logs(_run_epoch(runner, callbacks, "train", progress=progress))
             if runner.done == 0 and epoch > initial_epoch:
                 model.stop_training = True
             _warn_of_nan(model, runner, logs, epoch)
@@ -556,12 +582,17 @@ def fit(
                         model,
                         "test",
                         data_.make(vx, vy, vw, batch_size=validation_batch_size or batch_size, steps=validation_steps),
+                        measured,
                     )
+                    progress.validation = validation.data
                 results = _evaluate(validation, callbacks)
                 logs.update({f"val_{name}": value for name, value in results.items()})
+            progress.ended(epoch, logs)
             callbacks.on_epoch_end(epoch, logs)
             if model.stop_training or (isinstance(data, data_.IteratorData) and data.exhausted):
                 break
+        if model.optimizer is not None and model.optimizer.built:
+            model.optimizer.finalize_variable_values(model.trainable_variables)
         callbacks.on_train_end(logs)
     return history
 
@@ -668,7 +699,7 @@ def on_batch(model: Any, kind: str, x: Any, y: Any, sample_weight: Any, class_we
         )
         make_ready(model, data, kind)
         runner = Runner(model, kind, data_.IteratorData([data.arrays]))
-        _, logs = step_function(model, kind)(runner._host(data.arrays))
+        _, logs = step_function(model, kind)(runner.host(data.arrays))
         logs = plain_logs(logs if logs is not None else model.get_metrics_result())
     return logs if return_dict else _as_list(logs)
 
@@ -678,4 +709,4 @@ def predict_on_batch(model: Any, x: Any) -> Any:
         data = data_.ArrayData(x, batch_size=1 << 40, who="predict_on_batch")
         make_ready(model, data, "predict")
         runner = Runner(model, "predict", data_.IteratorData([data.arrays]))
-        return _host_copy(backend, step_function(model, "predict")(runner._host(data.arrays)))
+        return _host_copy(backend, step_function(model, "predict")(runner.host(data.arrays)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from nyala.training.callbacks import History
 from nyala.training.compile import CompileLoss, CompileMetrics
 from nyala.training.old import OldTrainer
 
-
 _RESOLVED = {"steps_per_execution": 1, "jit_compile": True}
 """Keras's files hold what ``"auto"`` came to on the backend that saved them, not what was asked for."""
 
@@ -28,7 +28,8 @@ class Trainer(OldTrainer):
     _untracked: ClassVar[frozenset[str]] = frozenset(
         {
             "optimizer", "history", "_loss_tracker", "_compile_loss", "_compile_metrics", "_compiled", "_compile_args",
-            "_steps", "_made_in", "stop_training", "_trained_variables", "_trainable_at_compile", "train_function", "test_function", "predict_function",
+            "_steps", "_made_in", "stop_training", "_trained_variables", "_trainable_at_compile", "train_function", "test_function",
+            "predict_function",
         }
     )  # fmt: skip
 
@@ -279,8 +280,8 @@ class Trainer(OldTrainer):
         if changed and not self._told_of_trainable:
             self._told_of_trainable = True
             warnings.warn(
-                f"{check.who(self)}: `trainable` of {check.who(changed[0][0])} is {not changed[0][1]} since the model was compiled; "
-                "training goes on as compiled. Call compile() again if the change is meant for this model",
+                f"{check.who(self)}: `trainable` of {check.who(changed[0][0])} is {not changed[0][1]} since the model was "
+                "compiled; training goes on as compiled. Call compile() again if the change is meant for this model",
                 stacklevel=5,
             )
         try:
@@ -329,6 +330,8 @@ class Trainer(OldTrainer):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
+        *,
+        resume: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train for a number of epochs.
 
@@ -342,13 +345,15 @@ class Trainer(OldTrainer):
             initial_epoch: where a training that goes on begins. steps_per_epoch: batches that make an epoch.
             validation_steps, validation_batch_size: the same for validation.
             validation_freq: validate every that many epochs, or after the epochs of the list (counted from 1).
+            resume: a folder for a backup after each epoch: the program, started again after an interruption, goes on exactly
+                where it was. Short for ``callbacks=[BackupAndRestore(resume)]``, which can back up within epochs, too.
 
         Returns: the ``History``, whose ``history`` maps each name to its values by epoch.
         """
         with self._trainable_as_compiled():
             return loop.fit(
                 self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, class_weight,
-                sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
+                sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq, resume,
             )  # fmt: skip
 
     @tracebacks.filtered

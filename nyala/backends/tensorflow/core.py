@@ -289,6 +289,9 @@ class Backend(BackendBase):
     def set_seed(self, seed: int) -> None:
         tf.random.set_seed(seed)
 
+    def make_deterministic(self) -> None:
+        tf.config.experimental.enable_op_determinism()
+
     def next_seed(self, state: Variable) -> Tensor:
         seed = state.raw_value
         # TF has no uint32 addition on every device; the bits of int32 wrap alike.

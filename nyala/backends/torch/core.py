@@ -6,6 +6,8 @@ manner, and what its optimizers and ``loss.backward()`` rely on); ``numpy()`` co
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -27,7 +29,7 @@ from nyala import backends
 from nyala._typing import Nest
 from nyala.backends import dtypes
 from nyala.backends.base import BackendBase, TensorSpec
-from nyala.backends.torch import fused, module, step
+from nyala.backends.torch import fused, inplace, module, step
 from nyala.backends.torch.natives import natives, rescued
 from nyala.backends.torch.random import next_seed
 from nyala.backends.torch.types import DTYPES, NAMES, default_device, device_scope, native_dtype
@@ -54,6 +56,9 @@ _METHODS = (
     "rsqrt", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt", "square", "std", "sub", "sum", "swapaxes",
     "t", "tanh", "tile", "topk", "transpose", "type_as", "unbind", "unfold", "unsqueeze", "var", "view", "where",
 )  # fmt: skip
+
+
+_QUIET = logging.getLogger("torch._subclasses.fake_tensor")
 
 
 class _Local(threading.local):
@@ -184,12 +189,16 @@ class Backend(BackendBase):
         with torch.no_grad():
             storage.copy_(value)
 
+    def user_code(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        return inplace.kept(fn)
+
     def outside_trace(self) -> AbstractContextManager[Any]:
         return _outside()
 
     # -- transforms --------------------------------------------------------------------------------------------------
 
     def abstract(self, fn: Callable[..., Nest], args: Nest) -> Nest:
+        _QUIET.setLevel(logging.CRITICAL)  # what fails is raised; torch prints its own traceback besides
         outer = _local.fake
         mode = outer or FakeTensorMode(allow_non_fake_inputs=True)
         _local.fake = mode
@@ -330,6 +339,18 @@ class Backend(BackendBase):
 
     def set_seed(self, seed: int) -> None:
         torch.manual_seed(seed)
+
+    def random_state(self) -> np.ndarray:
+        return torch.get_rng_state().numpy()
+
+    def set_random_state(self, state: np.ndarray) -> None:
+        torch.set_rng_state(torch.from_numpy(state.copy()))
+
+    def make_deterministic(self) -> None:
+        # cuBLAS asks for it: https://docs.pytorch.org/docs/stable/notes/randomness.html
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
 
     next_seed = staticmethod(next_seed)  # type: ignore[assignment]
 

@@ -1,5 +1,6 @@
 """Callbacks: what happens around training besides training."""
 
+from nyala.training.callbacks.backup import BackupAndRestore
 from nyala.training.callbacks.base import Callback
 from nyala.training.callbacks.checkpoint import ModelCheckpoint
 from nyala.training.callbacks.container import CallbackList
@@ -10,6 +11,7 @@ from nyala.training.callbacks.remote import RemoteMonitor
 from nyala.training.callbacks.tensorboard import TensorBoard
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

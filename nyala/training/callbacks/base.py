@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 Logs: TypeAlias = "MutableMapping[str, Any] | None"
 """Names to values. The loop's own fetches a value from the device when it is read, so read what you need only."""
@@ -23,6 +23,8 @@ class Callback:
     the loop stop at each batch for it; hooks of epochs cost nothing in between.
     """
 
+    backs_up: ClassVar[bool] = False
+    """Whether it backs the training up: called after all others, handed the ``progress``."""
     params: dict[str, Any] | None = None
     _model: Any = None
 
@@ -35,6 +37,16 @@ class Callback:
 
     def set_model(self, model: Any) -> None:
         self._model = model
+
+    def get_state(self) -> dict[str, Any]:
+        """What the callback remembers from batch to batch and from epoch to epoch, for ``BackupAndRestore``.
+
+        A dict, keys strings, of numbers, strings, ``None``, arrays, lists and dicts. Empty: it has no memory.
+        """
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Remember what ``get_state`` gave; called after ``on_train_begin`` and, within an epoch, ``on_epoch_begin``."""
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Before the first epoch."""

@@ -15,17 +15,19 @@ from nyala.training.callbacks.monitor import MonitorCallback
 class ModelCheckpoint(MonitorCallback):
     """Saves the model at the end of epochs, or after a number of batches.
 
-    A file is written beside its place and renamed when complete, so an interrupted run leaves the last whole one.
+    A file takes its place when it is complete, so an interrupted run leaves the last whole one.
 
     Args:
         filepath: may hold ``{epoch}``, ``{batch}`` and the names of results: ``"{epoch:02d}-{val_loss:.2f}.keras"``.
-            Ends in ``.weights.h5``, ``.h5`` or ``.hdf5`` with ``save_weights_only``, else in ``.keras``, ``.h5`` or ``.hdf5``.
+            Ends in ``.keras``, ``.h5`` or ``.hdf5``; with ``save_weights_only`` in ``.weights.h5``, ``.h5``, ``.hdf5`` or
+            ``.safetensors``.
         monitor, mode: see ``MonitorCallback``.
         verbose: 1 prints what is done.
         save_best_only: save only when the monitored result is the best so far.
         save_weights_only: save the weights instead of the model.
         save_freq: ``"epoch"`` or a number of batches.
         initial_value_threshold: the value to beat at first.
+        keep: of the files with different names delete all but the last so many; ``None``: none.
     """
 
     def __init__(
@@ -38,6 +40,8 @@ class ModelCheckpoint(MonitorCallback):
         mode: str = "auto",
         save_freq: str | int = "epoch",
         initial_value_threshold: float | None = None,
+        *,
+        keep: int | None = None,
     ):
         super().__init__(monitor, mode, best=initial_value_threshold)
         self.verbose = verbose
@@ -47,12 +51,14 @@ class ModelCheckpoint(MonitorCallback):
         if save_freq != "epoch":
             check.positive_int(self, "save_freq ('epoch' or a number of batches)", save_freq)
         self.save_freq = save_freq
-        endings = (".h5", ".hdf5") if save_weights_only else (".keras", ".h5", ".hdf5")
+        self.keep = None if keep is None else check.positive_int(self, "keep", keep)
+        endings = (".h5", ".hdf5", ".safetensors") if save_weights_only else (".keras", ".h5", ".hdf5")
         if not self.filepath.endswith(endings):
             what = "the weights" if save_weights_only else "the model"
             check.fail(self, f"filepath must end in {' or '.join(endings)} to save {what}, got {self.filepath!r}")
-        self._epoch = 0
-        self._batches = 0
+        self._epoch = self._batches = 0
+        self._last_batch = -1
+        self._saved: list[str] = []
         if save_freq != "epoch":  # only a checkpoint that counts batches hooks into them
             self.__dict__["on_train_batch_end"] = self._on_batch_end
 
@@ -92,7 +98,19 @@ class ModelCheckpoint(MonitorCallback):
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
+        self._saved = [*(p for p in self._saved if p != str(path)), str(path)]
+        if self.keep is not None:
+            for old in self._saved[: -self.keep]:
+                Path(old).unlink(missing_ok=True)
+            self._saved = self._saved[-self.keep :]
         self._say(f"{label} finished saving model to {path}")
+
+    def get_state(self) -> dict[str, Any]:
+        return {"best": self.best, "batches": self._batches, "last_batch": self._last_batch, "saved": self._saved}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.best, self._saved = state["best"], list(state["saved"])
+        self._batches, self._last_batch = state["batches"], state["last_batch"]
 
     def _path(self, epoch: int, batch: int | None, logs: Any) -> Path:
         fields = {"epoch": epoch + 1, **({} if batch is None else {"batch": batch + 1})}

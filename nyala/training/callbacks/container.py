@@ -46,7 +46,8 @@ class CallbackList(Callback):
             self.set_params(params)
 
     def _sort_by_hook(self) -> None:
-        """For each hook the methods to call: those that somebody wrote."""
+        """For each hook the methods to call: those that somebody wrote. What backs up sees what all others have done."""
+        self.callbacks.sort(key=_backs_up)
         self._calls: dict[str, list[Callable[..., None]]] = {
             hook: [getattr(c, hook) for c in self.callbacks if _listens(c, hook)] for hook in HOOKS
         }
@@ -70,6 +71,11 @@ class CallbackList(Callback):
         self._model = model
         for c in self.callbacks:
             c.set_model(model)
+
+    @property
+    def backups(self) -> list[Any]:
+        """Those that back the training up."""
+        return [c for c in self.callbacks if _backs_up(c)]
 
     @property
     def wants_train_batches(self) -> bool:
@@ -107,6 +113,10 @@ def _flat(callbacks: Any) -> Iterator[Callback]:
 def _quacks(x: Any) -> bool:
     """Whether ``x`` is a callback of another library: not of our class, but with all of its methods."""
     return not isinstance(x, type) and all(hasattr(x, name) for name in ("set_model", "set_params", *HOOKS))
+
+
+def _backs_up(callback: Any) -> bool:
+    return getattr(callback, "backs_up", False)
 
 
 def _listens(callback: Callback, hook: str) -> bool:

@@ -44,6 +44,12 @@ class History(Callback):
             self.history.setdefault(name, []).append(plain(value))
         self.model.history = self
 
+    def get_state(self) -> dict[str, Any]:
+        return {"history": {k: list(v) for k, v in self.history.items()}, "epoch": list(self.epoch)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.history, self.epoch = state["history"], state["epoch"]
+
 
 class ProgbarLogger(ProgressCallback):
     """Prints the progress bar of ``fit``, ``evaluate`` and ``predict``."""
@@ -139,15 +145,31 @@ class CSVLogger(Callback):
         self.append = append
         self.keys: list[str] | None = None
         self._file: IO[str] | None = None
+        self._size = 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        path = Path(self.filename)
-        self._header = not (self.append and path.exists() and path.stat().st_size)
-        self._file = path.open("a" if self.append else "w", newline="")
         self.keys = None
+        self._size = self._there() if self.append else 0
+
+    def _there(self) -> int:
+        return os.path.getsize(self.filename) if os.path.exists(self.filename) else 0
+
+    def _open(self) -> IO[str]:
+        """The file is opened with its first line: until then a backup may say how much of it stays."""
+        if self._there():
+            os.truncate(self.filename, self._size)
+        self._header = self._size == 0
+        return Path(self.filename).open("a", newline="")
+
+    def get_state(self) -> dict[str, Any]:
+        return {"keys": self.keys, "size": self._size if self._file is None else self._there()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.keys, self._size = state["keys"], min(state["size"], self._there())
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        assert self._file is not None
+        if self._file is None:
+            self._file = self._open()
         logs = logs or {}
         writer = csv.writer(self._file, delimiter=self.sep, lineterminator="\n")
         if self.keys is None:

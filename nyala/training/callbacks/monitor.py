@@ -91,6 +91,9 @@ def _direction_of(metric: Any) -> str | None:
     return "min" if kind.__name__.endswith(_FALLING) else "max"
 
 
+_MEMORY = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
+
+
 class EarlyStopping(MonitorCallback):
     """Stops training when a result no longer gets better.
 
@@ -142,6 +145,13 @@ class EarlyStopping(MonitorCallback):
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
+
+    def get_state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _MEMORY}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        for name in _MEMORY:
+            setattr(self, name, state[name])
 
     def on_train_end(self, logs: Logs = None) -> None:
         if self.stopped_epoch > 0 and self.verbose > 0:
@@ -215,6 +225,12 @@ class ReduceLROnPlateau(MonitorCallback):
                 if self.verbose > 0:
                     print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")  # noqa: T201
                 self.cooldown_counter, self.wait = self.cooldown, 0
+
+    def get_state(self) -> dict[str, Any]:
+        return {"cooldown_counter": self.cooldown_counter, "wait": self.wait, "best": self.best}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.cooldown_counter, self.wait, self.best = state["cooldown_counter"], state["wait"], state["best"]
 
 
 def learning_rate(callback: Callback) -> float:

@@ -241,6 +241,12 @@ class TensorBoard(Callback):
         if not self._training:
             self._close()
 
+    def get_state(self) -> dict[str, Any]:
+        return {"step": self._step, "last_batch": self._last_batch, "profiled": self._profiled}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._step, self._last_batch, self._profiled = state["step"], state["last_batch"], state["profiled"]
+
     def on_train_end(self, logs: Logs = None) -> None:
         self._training = False
         if self._profiling is not None:
