@@ -27,9 +27,6 @@ StringLookup TextVectorization"""
 
 ABSENT: dict[str, str] = {
     "keras": "Quantizer distillation export quantizers visualization",
-    "applications": """ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge EfficientNetV2B0 EfficientNetV2B1
-EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M EfficientNetV2S InceptionResNetV2
-NASNetLarge NASNetMobile convnext efficientnet_v2 inception_resnet_v2 nasnet""",
     "callbacks": "OrbaxCheckpoint SwapEMAWeights",
     "distillation": "*",
     "export": "*",

@@ -42,7 +42,14 @@ class Row:
     plan: Any = None
     smallest: int = 32
     endings: tuple[str, str] = (".h5", "_notop.h5")
-    published: str | None = None
+    published: tuple[str, str] | None = None
+
+    def file(self, include_top: bool) -> tuple[str, str, str | None]:
+        """Name, address and hash of the file with the weights."""
+        i = 0 if include_top else 1
+        folder = self.folder if "://" in self.folder else ORIGIN + self.folder
+        name = self.stem + self.endings[i]
+        return name, f"{folder}/{self.published[i] if self.published else name}", self.hashes[i]
 
 
 class Net:
@@ -159,16 +166,10 @@ class Net:
         """The model from the input to ``x``, with its weights."""
         model = Functional(self.head, x, name=self.name)
         if self.published:
-            model.load_weights(self._file())
+            model.load_weights(cached(*self.row.file(self.include_top)))
         elif self.weights is not None:
             model.load_weights(self.weights)
         return model
-
-    def _file(self) -> Path:
-        row = self.row
-        ending, file_hash = row.endings[not self.include_top], row.hashes[not self.include_top]
-        folder = row.folder if "://" in row.folder else ORIGIN + row.folder
-        return cached(row.stem + ending, f"{folder}/{row.published or row.stem}{ending}", file_hash)
 
 
 def cached(name: str, origin: str, file_hash: str | None) -> Path:

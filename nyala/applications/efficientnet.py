@@ -34,7 +34,7 @@ _STAGES = (
     (3, 1, 16, 1, 1), (3, 2, 24, 6, 2), (5, 2, 40, 6, 2), (3, 3, 80, 6, 2), (5, 3, 112, 6, 1), (5, 4, 192, 6, 2),
     (3, 1, 320, 6, 1),
 )  # fmt: skip
-_DROP = 0.2  # of the last block's output; grows linearly over the blocks
+DROP = 0.2  # of the last block's output; grows linearly over the blocks
 _DEVIATION = (0.229, 0.224, 0.225)
 
 KERNEL = {
@@ -44,10 +44,10 @@ KERNEL = {
 DENSE = {"class_name": "VarianceScaling", "config": {"scale": 1 / 3, "mode": "fan_out", "distribution": "uniform"}}
 
 
-def norm_act(net: Net, x: Any, name: str, act: str | None = "", **kwargs: Any) -> Any:
-    """Normalization and swish; ``act``: the name of its layer if it is another, ``None`` for none."""
+def norm_act(net: Net, x: Any, name: str, act: bool = True, **kwargs: Any) -> Any:
+    """Normalization and, unless ``act`` is False, swish."""
     x = layers.BatchNormalization(axis=net.axis, name=f"{name}_bn", **kwargs)(x)
-    return x if act is None else layers.Activation("swish", name=act or f"{name}_activation")(x)
+    return layers.Activation("swish", name=f"{name}_activation")(x) if act else x
 
 
 def squeeze_excite(net: Net, x: Any, filters: int, name: str) -> Any:
@@ -69,13 +69,13 @@ def residual(x: Any, before: Any, rate: float, name: str) -> Any:
     return layers.Add(name=f"{name}_add")([x, before])
 
 
-def head(net: Net, x: Any, dropout: float) -> Any:
+def head(net: Net, x: Any, dropout: float, **kwargs: Any) -> Any:
     """The top, or without one what ``pooling`` asks for."""
     if not net.include_top:
         return net.pool(x, "avg_pool", "max_pool")
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     x = layers.Dropout(dropout, name="top_dropout")(x)
-    return net.classify(x, kernel_initializer=DENSE)
+    return net.classify(x, kernel_initializer=DENSE, **kwargs)
 
 
 def _efficientnet(net: Net, scale: Scale) -> Any:
@@ -117,9 +117,9 @@ def _efficientnet(net: Net, scale: Scale) -> Any:
             )(x)
             x = norm_act(net, x, name)
             x = squeeze_excite(net, x, max(1, channels // 4), name)
-            x = norm_act(net, conv(x, width(filters), f"{name}_project_conv"), f"{name}_project", None)
+            x = norm_act(net, conv(x, width(filters), f"{name}_project_conv"), f"{name}_project", act=False)
             if stride == 1 and channels == x.shape[net.axis]:
-                x = residual(x, before, _DROP * count / total, name)
+                x = residual(x, before, DROP * count / total, name)
             count += 1
     x = norm_act(net, conv(x, width(1280), "top_conv"), "top")
     return head(net, x, scale.dropout)

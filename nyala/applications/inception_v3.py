@@ -11,17 +11,21 @@ from nyala.applications.imagenet_utils import decode_predictions, preprocessor
 __all__ = ["InceptionV3", "decode_predictions", "preprocess_input"]
 
 
-def _conv(net: Net, x: Any, filters: int, *kernel: int, strides: int = 1, padding: str = "same") -> Any:
-    x = layers.Conv2D(filters, kernel * (3 - len(kernel)), strides=strides, padding=padding, use_bias=False)(x)
-    x = layers.BatchNormalization(axis=net.axis, scale=False)(x)
-    return layers.Activation("relu")(x)
+def conv_norm_relu(
+    net: Net, x: Any, filters: int, *kernel: int, strides: int = 1, padding: str = "same", name: str | None = None
+) -> Any:
+    """Convolution, normalization and relu; ``kernel``: height and width, or one number for both."""
+    size = kernel * (3 - len(kernel))
+    x = layers.Conv2D(filters, size, strides=strides, padding=padding, use_bias=False, name=name)(x)
+    x = layers.BatchNormalization(axis=net.axis, scale=False, name=name and f"{name}_bn")(x)
+    return layers.Activation("relu", name=name and f"{name}_ac")(x)
 
 
 def _inception_v3(net: Net, plan: None) -> Any:
     """Parallel convolutions of several sizes, large ones split into rows and columns. Pixels in [-1, 1]."""
 
     def conv(x: Any, *args: int, **kwargs: Any) -> Any:
-        return _conv(net, x, *args, **kwargs)
+        return conv_norm_relu(net, x, *args, **kwargs)
 
     def halve(x: Any, filters: int) -> Any:
         return conv(x, filters, 3, strides=2, padding="valid")

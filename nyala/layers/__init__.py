@@ -118,6 +118,7 @@ from nyala.layers.reshape import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from nyala.layers.scale import CustomScaleLayer, LayerScale  # noqa: F401 (files of published networks name them)
 from nyala.layers.wrappers import TimeDistributed, Wrapper
 
 AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
