@@ -32,7 +32,6 @@ ABSENT: dict[str, str] = {
     "export": "*",
     "layers": PREPROCESSING,
     "quantizers": "*",
-    "saving": "KerasFileEditor",
     "utils": "FeatureSpace bounding_boxes",
     "visualization": "*",
 }

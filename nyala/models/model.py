@@ -187,11 +187,11 @@ class Model(Trainer, Layer):
 
         save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size, **kwargs)
 
-    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        """Read weights that ``save_weights`` of Nyala or Keras wrote."""
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> list[str] | None:
+        """Read weights that ``save_weights`` of Nyala or Keras wrote; see ``nyala.saving.load_weights``."""
         from nyala.saving import load_weights
 
-        load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+        return load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def to_json(self, **kwargs: Any) -> str:
         """The architecture as JSON."""

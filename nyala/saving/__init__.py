@@ -12,12 +12,14 @@ from nyala.base.registry import (
 )
 from nyala.saving.api import load_model, load_weights, model_from_json, model_from_yaml, save_model, save_weights
 from nyala.saving.conversion import convert
+from nyala.saving.editor import KerasFileEditor
 from nyala.saving.inspection import FileInfo, inspect
 from nyala.saving.limits import ModelFileError
 
 __all__ = [
     "FileInfo",
     "CustomObjectScope",
+    "KerasFileEditor",
     "ModelFileError",
     "convert",
     "custom_object_scope",

@@ -9,9 +9,11 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tempfile
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +27,27 @@ _WEIGHTS = "model.weights.h5"
 
 def write(model: Any, path: Path | IO[bytes], include_optimizer: bool = True) -> None:
     """Write the archive."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in _members(model, include_optimizer).items():
+            archive.writestr(name, content)
+
+
+def write_folder(model: Any, path: Path, include_optimizer: bool = True) -> None:
+    """Write what an archive would hold as files of a folder, which replaces one of that name that a model was saved in."""
+    if path.exists() and not is_archive(path) and not (path.is_dir() and not any(path.iterdir())):
+        check.fail("save_model", f"{path} is no folder that a model was saved in, so it is left alone", FileExistsError)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
+        new = Path(beside) / "new"
+        new.mkdir()
+        for name, content in _members(model, include_optimizer).items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_bytes(content)
+        if path.exists():
+            path.rename(Path(beside) / "old")
+        new.rename(path)
+
+
+def _members(model: Any, include_optimizer: bool) -> dict[str, Any]:
     config = configurable.serialize_object(model)
     if not include_optimizer:
         config["compile_config"] = {}
@@ -32,10 +55,16 @@ def write(model: Any, path: Path | IO[bytes], include_optimizer: bool = True) ->
     with hdf5.write(stored) as file:
         weights.write(model, file, include_optimizer)
     metadata = {"keras_version": config_.LAYOUT_OF, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("metadata.json", json.dumps(metadata))
-        archive.writestr("config.json", json.dumps(config))
-        archive.writestr(_WEIGHTS, stored.getbuffer())
+    texts = {"metadata.json": metadata, "config.json": config}
+    members = {**{name: json.dumps(x).encode() for name, x in texts.items()}, _WEIGHTS: stored.getbuffer()}
+    for place, layer in _with_assets(model):
+        members |= {f"{place}/{name}": text.encode() for name, text in layer.assets().items()}
+    return members
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the path is an archive, or a folder with its members."""
+    return (path / "config.json").is_file() if path.is_dir() else zipfile.is_zipfile(path)
 
 
 def read(path: Path | IO[bytes], compile: bool = True) -> Any:
@@ -51,11 +80,40 @@ def read(path: Path | IO[bytes], compile: bool = True) -> Any:
             legacy.read_weights(model, file)
         else:
             weights.read(model, file)
+    _read_assets(model, path)
     return model
+
+
+def _with_assets(model: Any) -> Iterator[tuple[str, Any]]:
+    """The layers with texts of their own, such as a vocabulary, and the places of these in the archive."""
+    for place, part in weights.walk(model):
+        if hasattr(part, "take_assets"):
+            yield f"assets/{place}".rstrip("/"), part
+
+
+def _read_assets(model: Any, path: Path | IO[bytes]) -> None:
+    takers = list(_with_assets(model))
+    if not takers:
+        return
+    if isinstance(path, Path) and path.is_dir():
+        for place, layer in takers:
+            files = [f for f in (path / place).glob("*") if f.is_file() and not f.is_symlink()]
+            layer.take_assets({f.name: _read(f, limits.MAX_TEXT).decode("utf-8", "replace") for f in files})
+        return
+    with _open(path) as archive:
+        for place, layer in takers:
+            inner = {n.removeprefix(f"{place}/"): n for n in archive.namelist() if n.startswith(f"{place}/")}
+            texts = {n: _member(archive, full, limits.MAX_TEXT) for n, full in inner.items() if "/" not in n}
+            layer.take_assets({n: text.decode("utf-8", "replace") for n, text in texts.items()})
 
 
 def read_config(path: Path | IO[bytes]) -> tuple[dict[str, Any], str | None]:
     """The model's config, and the version of Keras that wrote it."""
+    if isinstance(path, Path) and path.is_dir():
+        config = config_.parse(_read(path / "config.json", limits.MAX_TEXT), str(path))
+        told = path / "metadata.json"
+        version = config_.parse(_read(told, 2**20), str(path)).get("keras_version") if told.is_file() else None
+        return config, version if isinstance(version, str) else None
     with _open(path) as archive:
         config = config_.parse(_member(archive, "config.json", limits.MAX_TEXT), str(path))
         if "metadata.json" not in archive.namelist():
@@ -64,8 +122,16 @@ def read_config(path: Path | IO[bytes]) -> tuple[dict[str, Any], str | None]:
     return config, version if isinstance(version, str) else None
 
 
-def stored_weights(path: Path | IO[bytes]) -> io.BytesIO:
+def _read(path: Path, most: int) -> bytes:
+    if path.stat().st_size > most:
+        limits.refuse(path, f"it has more than {most} bytes")
+    return path.read_bytes()
+
+
+def stored_weights(path: Path | IO[bytes]) -> Path | io.BytesIO:
     """The weights file inside the archive."""
+    if isinstance(path, Path) and path.is_dir():
+        return path / _WEIGHTS
     with _open(path) as archive:
         packed = sum(info.compress_size for info in archive.infolist())
         return io.BytesIO(_member(archive, _WEIGHTS, limits.unpacked(packed)))

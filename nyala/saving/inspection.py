@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from nyala.base import check, registry
-from nyala.saving import archive, eras, hdf5, legacy, limits, safetensors
+from nyala.saving import archive, eras, hdf5, legacy, limits, safetensors, shards
 from nyala.saving import config as config_
 
 
@@ -48,7 +47,7 @@ class FileInfo:
 def inspect(path: str | os.PathLike[str]) -> FileInfo:
     """What the file is, its layers, arrays and version, what it needs to load, and what in it would be refused."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         check.fail("inspect", f"there is no file {path}", FileNotFoundError)
     info = FileInfo(str(path), "no file of a known kind")
     try:
@@ -56,8 +55,12 @@ def inspect(path: str | os.PathLike[str]) -> FileInfo:
             if path.suffix == ".safetensors":
                 info.kind = "weights (safetensors)"
                 info.arrays = {name: a.shape for name, a in safetensors.arrays(path).items()}
-            elif zipfile.is_zipfile(path):
-                info.kind = "a model (.keras archive)"
+            elif path.name.endswith(shards.ENDING):
+                info.kind = "weights in several files (index)"
+                for file in shards.files(path):
+                    _arrays(file, info)
+            elif archive.is_archive(path):
+                info.kind = "a model (folder)" if path.is_dir() else "a model (.keras archive)"
                 config, info.version = archive.read_config(path)
                 _see(config, info)
                 _arrays(archive.stored_weights(path), info)
@@ -75,7 +78,7 @@ def _arrays(source: Path | IO[bytes], info: FileInfo) -> None:
         if legacy.is_model(file):
             info.kind = "a model (HDF5)"
             _see(config_.parse(hdf5.text(file, "model_config") or "", info.path), info)
-        elif isinstance(source, Path):
+        elif info.kind.startswith("no file"):
             info.kind = "weights by layer (HDF5)" if legacy.is_weights(file) else "weights (HDF5)"
         info.version = info.version or hdf5.text(file, "keras_version")
         for group, found in hdf5.groups(file).items():

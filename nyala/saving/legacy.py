@@ -180,8 +180,8 @@ def _read_optimizer(model: Any, group: h5py.Group) -> None:
     )
 
 
-def read_weights(model: Any, group: h5py.Group, *, by_name: bool = False, skip_mismatch: bool = False) -> None:
-    """Load the weights, layer after layer in order, or those layers whose names are in the file.
+def read_weights(model: Any, group: h5py.Group, *, by_name: bool = False, skip_mismatch: bool = False) -> list[str]:
+    """Load the weights, layer after layer in order, or those layers whose names are in the file; returns what did not fit.
 
     Raises: ValueError that lists, by layer, what is missing, unexpected or of another shape; then nothing was loaded.
     """
@@ -212,6 +212,7 @@ def read_weights(model: Any, group: h5py.Group, *, by_name: bool = False, skip_m
     weights_.report(model, wrong, skip_mismatch)
     for variable, value in todo:
         variable.assign(value)
+    return wrong
 
 
 def _stored(group: h5py.Group) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def _refuse(path: Path, why: str) -> NoReturn:
     limits.refuse(f"the file {path}", why)
 
 
-def read(model: Any, path: Path, skip_mismatch: bool = False) -> None:
+def read(model: Any, path: Path, skip_mismatch: bool = False) -> list[str]:
     """Load the weights. Raises ValueError that lists what is missing, unexpected or of another shape."""
     stored, own = arrays(path), _variables(model)
     wrong = [f"{name}: the file has no such array" for name in own if name not in stored]
@@ -121,3 +121,4 @@ def read(model: Any, path: Path, skip_mismatch: bool = False) -> None:
     for name, variable in both.items():
         if variable.shape == stored[name].shape:
             variable.assign(stored[name])
+    return wrong

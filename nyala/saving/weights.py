@@ -83,11 +83,12 @@ def write(model: Any, file: h5py.File, include_optimizer: bool = True) -> None:
             continue
         group = file.create_group(f"{path}/vars" if path else "vars")
         group.attrs["name"] = getattr(obj, "name", path)
-        for key, value in _values(obj).items():
+        for key, value in values(obj).items():
             hdf5.put(group, key, value)
 
 
-def _values(obj: Any) -> Mapping[str, np.ndarray]:
+def values(obj: Any) -> Mapping[str, np.ndarray]:
+    """The object's own variables by their keys in a file."""
     if hasattr(obj, "save_own_variables"):
         store: dict[str, Any] = {}
         obj.save_own_variables(store)
@@ -98,9 +99,14 @@ def _values(obj: Any) -> Mapping[str, np.ndarray]:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read(model: Any, file: h5py.File, skip_mismatch: bool = False) -> None:
-    """Load the weights of an open file into ``model``."""
-    stored = {layouts.place(path): found for path, found in hdf5.groups(file).items()}
+def read(model: Any, file: h5py.File, skip_mismatch: bool = False) -> list[str]:
+    """Load the weights of an open file into ``model``; returns what did not fit."""
+    return read_groups(model, hdf5.groups(file), skip_mismatch)
+
+
+def read_groups(model: Any, groups: Mapping[str, Mapping[str, Any]], skip_mismatch: bool = False) -> list[str]:
+    """The same from data sets by the group they stand in."""
+    stored = {layouts.place(path): found for path, found in groups.items()}
     used: set[str] = set()
     wrong: list[str] = []
     todo: list[tuple[Any, Mapping[str, Any]]] = []
@@ -127,12 +133,13 @@ def read(model: Any, file: h5py.File, skip_mismatch: bool = False) -> None:
             wrong.append(f"{place.removesuffix('/vars')}: {len(found)} values that the model has no place for")
     report(model, wrong, skip_mismatch)
     for obj, found in todo:
-        values = {k: d if isinstance(d, np.ndarray) else hdf5.array(d) for k, d in found.items()}
+        arrays = {k: d if isinstance(d, np.ndarray) else hdf5.array(d) for k, d in found.items()}
         if hasattr(obj, "load_own_variables"):
-            obj.load_own_variables(values)
+            obj.load_own_variables(arrays)
         else:
             for i, variable in enumerate(_own(obj)):
-                variable.assign(values[str(i)])
+                variable.assign(arrays[str(i)])
+    return wrong
 
 
 def report(model: Any, wrong: list[str], skip_mismatch: bool) -> None:
