@@ -31,7 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def no_network(origin: str, *args: Any, **kwargs: Any) -> Any:
         raise urllib.error.URLError("no network")
 
-    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", no_network)
     monkeypatch.setenv("NYALA_HOME", str(tmp_path))
     folder = tmp_path / "datasets"
     folder.mkdir()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.server
 import inspect
 import io
 import tarfile
+import threading
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +22,21 @@ import pytest
 
 from nyala import datasets, utils
 from nyala.datasets import _files
+from nyala.utils import files
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, and a network that is never reached."""
-    real = urllib.request.urlopen
+    real = urllib.request.OpenerDirector.open
 
-    def opened(origin: str, *args: Any, **kwargs: Any) -> Any:
-        if not origin.startswith("file:"):
+    def opened(self: Any, origin: Any, *args: Any, **kwargs: Any) -> Any:
+        address = origin if isinstance(origin, str) else origin.full_url
+        if not address.startswith(("file:", "http://127.0.0.1:")):
             raise urllib.error.URLError("no network")
-        return real(origin, *args, **kwargs)
+        return real(self, origin, *args, **kwargs)
 
-    monkeypatch.setattr(urllib.request, "urlopen", opened)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", opened)
     monkeypatch.setenv("NYALA_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -75,7 +80,8 @@ def test_get_file_keeps_no_damaged_file(source: Path, home: Path) -> None:
     ("kwargs", "error", "message"),
     [
         ({}, ValueError, "origin"),
-        ({"origin": "http://example.org/a"}, ValueError, "https: or file:"),
+        ({"origin": "http://example.org/a"}, ValueError, "https: or file:.*file_hash"),
+        ({"origin": "ftp://example.org/a", "file_hash": "00"}, ValueError, "https: or file:"),
         ({"origin": "https://example.org/a"}, OSError, "no network.*put the file at .*home/datasets/a"),
         ({"origin": "https://example.org/a", "fname": "../a"}, ValueError, "plain file name"),
         ({"origin": "https://example.org/a", "hash_algorithm": "crc"}, ValueError, "hash_algorithm"),
@@ -84,6 +90,76 @@ def test_get_file_keeps_no_damaged_file(source: Path, home: Path) -> None:
 def test_get_file_errors(kwargs: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         utils.get_file(**kwargs)
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Breaks off the first answers. ``/range``: can go on; ``/away``: leads to a file; ``/never``: breaks off always."""
+
+    body = bytes(range(256)) * 1000
+    breaks = 0
+    asked: list[str | None] = []
+
+    def do_GET(self) -> None:
+        cls = type(self)
+        if self.path == "/away":
+            self.send_response(302)
+            self.send_header("Location", "ftp://example.org/a")
+            self.end_headers()
+            return
+        span = self.headers.get("Range")
+        cls.asked.append(span)
+        start = int(span.removeprefix("bytes=").rstrip("-")) if span and self.path == "/range" else 0
+        content = self.body[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if cls.breaks > 0 or self.path == "/never":
+            cls.breaks -= 1
+            content = content[: len(content) // 2]
+        self.wfile.write(content)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Server.asked, Server.breaks = [], 0
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+SHA256 = hashlib.sha256(Server.body).hexdigest()
+
+
+@pytest.mark.parametrize(("place", "asked"), [("range", [None, "bytes=128000-"]), ("plain", [None, "bytes=128000-"])])
+def test_a_broken_download_goes_on_or_starts_anew(place: str, asked: Any, server: str) -> None:
+    Server.breaks = 1
+    path = utils.get_file(origin=f"{server}/{place}", file_hash=SHA256)
+    assert Path(path).read_bytes() == Server.body and Server.asked == asked
+
+
+def test_a_download_that_keeps_breaking_leaves_nothing(server: str, home: Path) -> None:
+    with pytest.raises(OSError, match=r"broke 3 times.*put the file at"):
+        utils.get_file(origin=f"{server}/never", file_hash=SHA256)
+    assert not list((home / "datasets").iterdir())
+
+
+def test_http_needs_a_hash(server: str) -> None:
+    with pytest.raises(ValueError, match="file_hash"):
+        utils.get_file(origin=f"{server}/plain")
+    assert not Server.asked
+    with pytest.raises(ValueError, match="its hash is not"):
+        utils.get_file(origin=f"{server}/plain", file_hash="0" * 64)
+
+
+def test_an_address_cannot_lead_to_another_kind(server: str) -> None:
+    with pytest.raises(ValueError, match=r"leads to ftp:.*must be an https:"):
+        utils.get_file(origin=f"{server}/away", file_hash=SHA256)
 
 
 def tar_of(path: Path, *members: tuple[str, bytes | None]) -> Path:
@@ -122,6 +198,20 @@ def test_unsafe_archives_are_refused_whole(members: Any, tmp_path: Path) -> None
     with pytest.raises(ValueError, match="not unpacked"):
         utils.get_file("evil", origin=archive.as_uri(), extract=True, cache_dir=tmp_path / "c")
     assert [p.name for p in (tmp_path / "c" / "datasets").iterdir()] == ["evil_archive"]
+
+
+def test_links_in_zips_and_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = zipfile.ZipInfo("link")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as z:
+        z.writestr(link, "/etc/passwd")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("zeros", bytes(10**6))
+    monkeypatch.setattr(files, "_FREE", 0)
+    for name, message in (("a", "neither a file nor a folder"), ("b", "times its size")):
+        with pytest.raises(ValueError, match=message):
+            utils.get_file(name, origin=(tmp_path / f"{name}.zip").as_uri(), extract=True, cache_dir=tmp_path / "c")
+        assert not (tmp_path / "c" / "datasets" / name).exists()
 
 
 def test_extract_wants_an_archive(source: Path) -> None:

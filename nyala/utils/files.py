@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import shutil
+import stat
 import tarfile
 import urllib.error
 import urllib.parse
@@ -21,7 +23,10 @@ from nyala.training.progress import Progbar
 _SCHEMES = ("https", "file")
 _CHUNK = 1 << 16
 _TIMEOUT = 30.0
+_TRIES = 3
 _MAX_MEMBERS = 1_000_000
+_RATIO, _FREE = 100, 2**28
+"""An archive is unpacked to at most so many times its size, and this many bytes more."""
 
 
 def get_file(
@@ -39,11 +44,11 @@ def get_file(
 ) -> str:
     """The path of a file in the cache, downloaded if it is not there or is not the one that the hash names.
 
-    It is written beside its place and renamed when complete and checked.
+    It is written beside its place and renamed when complete and checked; a broken download goes on where it broke.
 
     Args:
         fname: its name in the cache; default the last part of ``origin``.
-        origin: an ``https:`` or ``file:`` address.
+        origin: an ``https:`` or ``file:`` address; an ``http:`` one needs ``file_hash``.
         untar, md5_hash: older names of ``extract`` for tar files and of ``file_hash``.
         file_hash: the expected sha256 or md5, in hexadecimal.
         cache_subdir: folder below ``cache_dir``, or an absolute one.
@@ -125,16 +130,13 @@ def _download(path: Path, origin: str, right: Callable[[Path], bool], file_hash:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        with _open(origin) as response, beside.open("wb") as file:
+        with beside.open("wb") as file:
             print(f"Downloading {origin}")  # noqa: T201
-            size = int(response.headers.get("Content-Length") or 0)
-            bar = Progbar(size or None, unit_name="byte")
-            done = 0
-            while chunk := response.read(_CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                bar.update(done, finalize=False)
-            bar.update(done, finalize=True)
+            for tries_left in reversed(range(_TRIES)):
+                if _receive(file, origin, file_hash is not None):
+                    break
+                if not tries_left:
+                    raise OSError(f"the connection broke {_TRIES} times, after {file.tell()} bytes the last time")
         if not right(beside):
             check.fail("get_file", f"what {origin} gave is damaged or another file: its hash is not {file_hash}")
         os.replace(beside, path)
@@ -142,15 +144,52 @@ def _download(path: Path, origin: str, right: Callable[[Path], bool], file_hash:
         beside.unlink(missing_ok=True)
 
 
-def _open(origin: str) -> Any:
-    scheme = urllib.parse.urlparse(origin).scheme
-    if scheme not in _SCHEMES:
-        check.fail("get_file", f"origin must be an https: or file: address, got {origin!r}")
-    response = urllib.request.urlopen(origin, timeout=_TIMEOUT)
-    if urllib.parse.urlparse(response.url).scheme != scheme:
-        response.close()
-        check.fail("get_file", f"{origin} leads to {response.url}, which is not {scheme}:")
-    return response
+def _receive(file: IO[bytes], origin: str, hashed: bool) -> bool:
+    """Append what is missing of a download, or start anew where the server cannot do that; whether it is complete."""
+    done = file.tell()
+    with _open(origin, hashed, done) as response:
+        if done and getattr(response, "status", None) != 206:
+            done = 0
+            file.seek(0)
+            file.truncate()
+        size = done + int(response.headers.get("Content-Length") or 0)
+        bar = Progbar(size or None, unit_name="byte")
+        try:
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                bar.update(done, finalize=False)
+        except (ConnectionError, TimeoutError, http.client.HTTPException):
+            return False
+        bar.update(done, finalize=True)
+    return done >= size
+
+
+def _open(origin: str, hashed: bool, start: int = 0) -> Any:
+    _check_scheme(origin, hashed, f"origin {origin!r}")
+    asked = urllib.request.Request(origin, headers={"Range": f"bytes={start}-"}) if start else origin
+    return urllib.request.build_opener(_Redirects(origin, hashed)).open(asked, timeout=_TIMEOUT)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows where ``get_file`` may go; asked before anything is opened there."""
+
+    def __init__(self, origin: str, hashed: bool):
+        self.origin, self.hashed = origin, hashed
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _check_scheme(newurl, self.hashed, f"{self.origin}, which leads to {newurl},", ("https",))
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _check_scheme(address: str, hashed: bool, what: str, schemes: tuple[str, ...] = _SCHEMES) -> None:
+    scheme = urllib.parse.urlparse(address).scheme
+    if scheme == "http" and not hashed:
+        check.fail(
+            "get_file", f"{what} must be an https: or file: address; http: needs file_hash, for anyone may change it"
+        )
+    if scheme not in ("http", *schemes):
+        check.fail("get_file", f"{what} must be an https: or file: address")
 
 
 def _extract(archive: Path, target: Path, formats: Any) -> None:
@@ -185,11 +224,17 @@ def _tar_members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes] | None]]
 
 def _zip_members(zipped: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes] | None]]:
     for member in zipped.infolist():
+        if stat.S_ISLNK(member.external_attr >> 16):
+            check.fail(
+                "get_file",
+                f"{zipped.filename!r} holds {member.filename!r}, which is neither a file nor a folder; not unpacked",
+            )
         yield member.filename, None if member.is_dir() else zipped.open(member)
 
 
 def _unpack(members: Iterator[tuple[str, IO[bytes] | None]], target: Path, archive: Path) -> None:
     target.mkdir(parents=True)
+    left = _RATIO * archive.stat().st_size + _FREE
     for count, (name, file) in enumerate(members):
         place = PurePosixPath(name)
         if place.is_absolute() or ".." in place.parts or "\\" in name or ":" in name or count > _MAX_MEMBERS:
@@ -202,4 +247,8 @@ def _unpack(members: Iterator[tuple[str, IO[bytes] | None]], target: Path, archi
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with file, path.open("wb") as out:
-            shutil.copyfileobj(file, out)
+            while chunk := file.read(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    check.fail("get_file", f"{archive} unpacks to more than {_RATIO} times its size; not unpacked")
+                out.write(chunk)
