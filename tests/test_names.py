@@ -18,12 +18,11 @@ NAMESPACES = (
     "tree utils visualization wrappers"
 ).split()
 
-PREPROCESSING = """AugMix AutoContrast CategoryEncoding CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix
-Discretization Equalization HashedCrossing Hashing IntegerLookup MaxNumBoundingBoxes MelSpectrogram MixUp Normalization Pipeline
+PREPROCESSING = """AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix
+Equalization MaxNumBoundingBoxes MelSpectrogram MixUp
 RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
 RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
-RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing STFTSpectrogram Solarization
-StringLookup TextVectorization"""
+RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing STFTSpectrogram Solarization"""
 
 ABSENT: dict[str, str] = {
     "keras": "Quantizer distillation export quantizers visualization",

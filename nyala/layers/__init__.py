@@ -78,7 +78,17 @@ from nyala.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from nyala.layers.preprocessing.lookup import IntegerLookup, StringLookup
+from nyala.layers.preprocessing.pipeline import Pipeline
 from nyala.layers.preprocessing.rescaling import Rescaling
+from nyala.layers.preprocessing.tabular import (
+    CategoryEncoding,
+    Discretization,
+    HashedCrossing,
+    Hashing,
+    Normalization,
+)
+from nyala.layers.preprocessing.text import TextVectorization
 from nyala.layers.recurrent import (
     GRU,
     LSTM,
@@ -171,5 +181,6 @@ __all__ = [
     "StackedRNNCells", "Subtract", "TimeDistributed", "UnitNormalization", "UpSampling1D", "UpSampling2D",
     "UpSampling3D", "Wrapper", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "add", "average", "concatenate",
     "deserialize", "dot", "get", "maximum", "minimum", "multiply", "serialize", "subtract",
-    "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper",
+    "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup", "Normalization", "Pipeline", "StringLookup",
+    "TextVectorization", "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper",
 ]  # fmt: skip

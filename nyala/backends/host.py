@@ -1,0 +1,71 @@
+"""A NumPy function of tensors inside compiled and abstract computations: what strings and hashes need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nyala import backends
+from nyala.backends import dtypes
+
+
+def call(
+    backend: Any,
+    function: Callable[[np.ndarray], np.ndarray],
+    x: Any,
+    dtype: str,
+    shape: Sequence[int | None] | None = None,
+) -> Any:
+    """``function(x)`` as a tensor of ``dtype`` and the shape of ``x``, or ``shape`` (TensorFlow alone has unknown sizes)."""
+    return _CALLS[backend.name](backend, function, x, dtype, tuple(x.shape) if shape is None else tuple(shape))
+
+
+def owner(leaves: Sequence[Any]) -> Any:
+    """The backend of the first tensor, loaded if its library is in use but the backend is not; ``None`` without a tensor."""
+    for x in leaves:
+        found = backends.of(x)
+        library = type(x).__module__.partition(".")[0].removesuffix("lib")
+        if found is None and library in _CALLS and backends.get(library).is_tensor(x):
+            found = backends.of(x)
+        if found is not None:
+            return found
+    return None
+
+
+def has_strings(backend: Any) -> bool:
+    """Whether the backend has tensors of strings."""
+    return backend.name == "tensorflow"
+
+
+def _jax(backend: Any, function: Any, x: Any, dtype: str, shape: Any) -> Any:
+    import jax
+
+    out = jax.dtypes.canonicalize_dtype(np.dtype(dtype))
+    run = lambda value: np.asarray(function(np.asarray(value)), out)  # noqa: E731
+    return jax.pure_callback(run, jax.ShapeDtypeStruct(shape, out), x, vmap_method="expand_dims")
+
+
+def _torch(backend: Any, function: Any, x: Any, dtype: str, shape: Any) -> Any:
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    if isinstance(x, FakeTensor):
+        return x.new_empty(shape, dtype=backend.convert(np.zeros((), dtype), dtype).dtype)
+    return backend.convert(function(backend.to_numpy(x)), dtype)
+
+
+def _tensorflow(backend: Any, function: Any, x: Any, dtype: str, shape: Any) -> Any:
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return backend.convert(np.asarray(function(x.numpy())), dtype)
+    as_type = dtypes.numpy_dtype(dtype)
+    found = tf.numpy_function(lambda v: np.asarray(function(v), as_type), [x], dtype, stateful=False)
+    found.set_shape(shape)
+    return found
+
+
+_CALLS = {"jax": _jax, "torch": _torch, "tensorflow": _tensorflow}
+
+__all__ = ["call", "has_strings", "owner"]
