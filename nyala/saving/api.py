@@ -7,7 +7,6 @@ import os
 import sys
 import types
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from nyala import backends
 from nyala.base import allowance, check
 from nyala.base.configurable import Configurable
 from nyala.base.registry import custom_object_scope, get_registered_name
-from nyala.saving import archive, hdf5, legacy, limits, safetensors, weights
+from nyala.saving import archive, hdf5, legacy, limits, safetensors, shards, weights
 from nyala.saving import config as config_
 
 _HDF5 = (".h5", ".hdf5")
@@ -33,7 +32,7 @@ def save_model(
     Args:
         filepath: ends in ``.keras``, or in ``.h5`` or ``.hdf5`` for the format of Keras 1 and 2.
         overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
-        zipped: True or None; a folder instead of an archive is not supported.
+        zipped: False: a folder with the files that an archive would hold; its name has no ending.
         include_optimizer: with ``.h5``: False leaves out how the model was compiled. save_format: ``"keras"`` or ``"h5"``
             in place of the ending.
     """
@@ -41,18 +40,24 @@ def save_model(
     save_format = kwargs.pop("save_format", None)
     check.no_extra("save_model", kwargs, ("overwrite", "zipped", "include_optimizer", "save_format"))
     path = Path(filepath)
-    kind = _kind(path, save_format)
     if zipped is False:
-        check.fail("save_model", "zipped=False is not supported; a model is saved as one file")
+        if path.suffix in (".keras", *_HDF5):
+            check.fail(
+                "save_model", f"with zipped=False, filepath names a folder, without {path.suffix}; got {str(path)!r}"
+            )
+        may_write(path, overwrite)
+        return archive.write_folder(model, path, include_optimizer)
+    kind = _kind(path, save_format)
     may_write(path, overwrite)
     if kind == "keras":
         with beside(path) as file:
             archive.write(model, file, include_optimizer)
-        return
+        return None
     if not model.built:
         check.fail(model, "has no weights to save yet: call it on data or use build(input_shape) first")
     with beside(path) as file, hdf5.write(file) as h5:
         legacy.write_model(model, h5, include_optimizer)
+    return None
 
 
 def _kind(path: Path, save_format: Any) -> str:
@@ -88,7 +93,7 @@ def load_model(
         check.fail("load_model", "safe_mode=False is not supported: code in a file is never run; use custom_objects")
     path = _existing("load_model", filepath)
     with limits.reading(path), custom_object_scope(custom_objects or {}):
-        if zipfile.is_zipfile(path):
+        if archive.is_archive(path):
             return archive.read(path, compile)
         if hdf5.is_hdf5(path):
             with hdf5.read(path) as file:
@@ -171,80 +176,92 @@ def save_weights(
     """Write the weights, and for ``.weights.h5`` the optimizer's state if the model is compiled.
 
     Args:
-        filepath: ends in ``.weights.h5``, in ``.safetensors``, or in ``.h5`` or ``.hdf5`` for the layout of Keras 1 and 2.
+        filepath: ends in ``.weights.h5``, in ``.weights.json`` for several files and their index, in ``.safetensors``, or
+            in ``.h5`` or ``.hdf5`` for the layout of Keras 1 and 2.
         overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
-        max_shard_size: None; files in several parts are not supported yet.
+        max_shard_size: GiB that each of several files may hold; the index then has the name with ``.json``.
     """
     check.no_extra("save_weights", kwargs, ("overwrite", "max_shard_size"))
     path = Path(filepath)
     if max_shard_size is not None:
+        if not isinstance(max_shard_size, (int, float)) or not max_shard_size > 0:
+            check.fail("save_weights", f"max_shard_size must be a positive number of GiB, got {max_shard_size!r}")
+        if not path.name.endswith((_WEIGHTS, shards.ENDING)):
+            check.fail(
+                "save_weights", f"with max_shard_size, filepath must end in .weights.json, got {str(filepath)!r}"
+            )
+        path = path.with_suffix(".json")
+    sharded = path.name.endswith(shards.ENDING)
+    if path.suffix not in (*_HDF5, _SAFETENSORS) and not sharded:
         check.fail(
-            "save_weights", "max_shard_size is not supported yet; leave it None for one file", NotImplementedError
-        )
-    if path.suffix not in (*_HDF5, _SAFETENSORS):
-        check.fail(
-            "save_weights", f"filepath must end in .weights.h5, .h5, .hdf5 or .safetensors, got {str(filepath)!r}"
+            "save_weights",
+            f"filepath must end in .weights.h5, .weights.json, .h5, .hdf5 or .safetensors, got {str(filepath)!r}",
         )
     if not model.built:
         check.fail(model, "has no weights to save yet: call it on data or use build(input_shape) first")
     may_write(path, overwrite)
+    if sharded:
+        return shards.write(model, path, max_shard_size)
     if path.suffix == _SAFETENSORS:
         with beside(path) as file:
             safetensors.write(model, file)
-        return
+        return None
     layout: Callable[..., None] = weights.write if path.name.endswith(_WEIGHTS) else legacy.write_weights
     with beside(path) as file, hdf5.write(file) as h5:
         layout(model, h5)
+    return None
 
 
 def load_weights(
     model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False, by_name: bool = False, **kwargs: Any
-) -> None:
+) -> list[str] | None:
     """Read the weights that any version of Keras or Nyala saved, alone or in a whole-model file.
 
     Args:
-        filepath: a ``.weights.h5``, ``.safetensors``, ``.h5`` or ``.hdf5`` file or a ``.keras`` archive.
+        filepath: a ``.weights.h5``, ``.weights.json``, ``.safetensors``, ``.h5`` or ``.hdf5`` file, a ``.keras`` archive or a
+            folder of ``save(..., zipped=False)``.
         skip_mismatch: leave out, with a warning, what does not fit.
         by_name: match layers by their names and leave the others alone (files of Keras 1 and 2 only).
+        strict: False: as ``skip_mismatch=True``, and what does not fit is returned, a line each.
 
     Raises: ModelFileError, a ValueError, that lists what is missing, unexpected or of another shape, or says why the file is
         refused; then nothing was loaded.
     """
-    check.no_extra("load_weights", kwargs, ("skip_mismatch", "by_name"))
+    strict = kwargs.pop("strict", True)
+    check.no_extra("load_weights", kwargs, ("skip_mismatch", "by_name", "strict"))
     path = _existing("load_weights", filepath)
     if not model.built:
         check.fail(model, "has no variables to load into yet: call it on data or use build(input_shape) first")
     with limits.reading(path):
-        if path.suffix == _SAFETENSORS:
-            if by_name:
-                check.fail("load_weights", "by_name=True: .safetensors files match weights by the model's attributes")
-            safetensors.read(model, path, skip_mismatch)
-            return None
-        if zipfile.is_zipfile(path):
-            source: Any = archive.stored_weights(path)
-        elif hdf5.is_hdf5(path):
-            source = path
-        else:
-            return check.fail("load_weights", f"{path} is neither an HDF5 file nor a .keras archive")
-        with hdf5.read(source) as file:
-            if legacy.is_model(file):
-                legacy.read_weights(
-                    model, hdf5.group(file, "model_weights"), by_name=by_name, skip_mismatch=skip_mismatch
-                )
-            elif legacy.is_weights(file):
-                legacy.read_weights(model, file, by_name=by_name, skip_mismatch=skip_mismatch)
-            elif by_name:
-                check.fail(
-                    "load_weights", f"by_name=True: {path} matches weights by the model's attributes, not by names"
-                )
-            else:
-                weights.read(model, file, skip_mismatch)
-    return None
+        wrong = _load_weights(model, path, skip_mismatch or not strict, by_name)
+    return None if strict else wrong
+
+
+def _load_weights(model: Any, path: Path, skip_mismatch: bool, by_name: bool) -> list[str]:
+    if by_name and path.name.endswith((_SAFETENSORS, shards.ENDING)):
+        check.fail("load_weights", f"by_name=True: {path.suffix} files match weights by the model's attributes")
+    if path.suffix == _SAFETENSORS:
+        return safetensors.read(model, path, skip_mismatch)
+    if path.name.endswith(shards.ENDING):
+        return shards.read(model, path, skip_mismatch)
+    if archive.is_archive(path):
+        source: Any = archive.stored_weights(path)
+    elif hdf5.is_hdf5(path):
+        source = path
+    else:
+        check.fail("load_weights", f"{path} is neither an HDF5 file nor a .keras archive")
+    with hdf5.read(source) as file:
+        if legacy.is_model(file) or legacy.is_weights(file):
+            group = hdf5.group(file, "model_weights") if legacy.is_model(file) else file
+            return legacy.read_weights(model, group, by_name=by_name, skip_mismatch=skip_mismatch)
+        if by_name:
+            check.fail("load_weights", f"by_name=True: {path} matches weights by the model's attributes, not by names")
+        return weights.read(model, file, skip_mismatch)
 
 
 def _existing(who: str, filepath: str | os.PathLike[str]) -> Path:
     path = Path(filepath)
-    if not path.is_file():
+    if not path.exists():
         check.fail(who, f"there is no file {path}", FileNotFoundError)
     return path
 
