@@ -26,7 +26,7 @@ RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation Ra
 
 ABSENT: dict[str, str] = {
     "keras": "Quantizer distillation export quantizers visualization",
-    "callbacks": "OrbaxCheckpoint SwapEMAWeights",
+    "callbacks": "OrbaxCheckpoint",
     "distillation": "*",
     "export": "*",
     "layers": PREPROCESSING,

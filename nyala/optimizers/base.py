@@ -591,9 +591,26 @@ class Optimizer(Configurable):
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         """Put the moving averages in place of the variables, if ``use_ema``."""
         if self.use_ema:
+            self.swap_averages(False)
             for v in var_list:
                 if v in self._index:
                     v.assign(self._averages[self._index[v]].raw_value)
+
+    @property
+    def keeps_averages(self) -> bool:
+        return self.use_ema
+
+    swapped: bool = False
+    """Whether the moving averages and the weights have changed places."""
+
+    def swap_averages(self, swapped: bool) -> None:
+        """Let the weights and their moving averages change places, or take their own again; if there are averages yet."""
+        if self.use_ema and self.built and self.swapped != swapped:
+            for v, average in zip(self._trainable_variables, self._averages):
+                held = v.numpy()
+                v.assign(average)
+                average.assign(held)
+            self.swapped = swapped
 
     def scale_loss(self, loss: Tensor) -> Tensor:
         """The loss times ``loss_scale_factor``."""

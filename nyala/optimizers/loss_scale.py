@@ -108,6 +108,21 @@ class LossScaleOptimizer(Optimizer):
         scale = self.dynamic_scale.raw_value if self.built else self.initial_scale
         return ops.multiply(loss, ops.cast(scale, ops.dtype(loss)))
 
+    @property
+    def keeps_averages(self) -> bool:
+        return self.inner_optimizer.keeps_averages
+
+    def swap_averages(self, swapped: bool) -> None:
+        self.inner_optimizer.swap_averages(swapped)
+
+    @property
+    def swapped(self) -> bool:
+        return self.inner_optimizer.swapped
+
+    @swapped.setter
+    def swapped(self, value: bool) -> None:
+        self.inner_optimizer.swapped = value
+
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         self.inner_optimizer.finalize_variable_values(var_list)
 

@@ -144,6 +144,23 @@ class MultiOptimizer(Optimizer):
         for optimizer in self.optimizers:
             optimizer.to_backend(backend)
 
+    @property
+    def keeps_averages(self) -> bool:
+        return any(optimizer.keeps_averages for optimizer in self.optimizers)
+
+    def swap_averages(self, swapped: bool) -> None:
+        for optimizer in self.optimizers:
+            optimizer.swap_averages(swapped)
+
+    @property
+    def swapped(self) -> bool:
+        return any(optimizer.swapped for optimizer in self.optimizers)
+
+    @swapped.setter
+    def swapped(self, value: bool) -> None:
+        for optimizer in self.optimizers:
+            optimizer.swapped = value and optimizer.keeps_averages
+
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         wanted = set(var_list)
         for optimizer, own in self._groups:

@@ -5,6 +5,7 @@ from nyala.training.callbacks.base import Callback
 from nyala.training.callbacks.checkpoint import ModelCheckpoint
 from nyala.training.callbacks.container import CallbackList
 from nyala.training.callbacks.control import LambdaCallback, LearningRateScheduler, TerminateOnNaN
+from nyala.training.callbacks.ema import SwapEMAWeights
 from nyala.training.callbacks.logging import CSVLogger, History, ProgbarLogger
 from nyala.training.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
 from nyala.training.callbacks.remote import RemoteMonitor
@@ -23,6 +24,7 @@ __all__ = [
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "RemoteMonitor",
+    "SwapEMAWeights",
     "TensorBoard",
     "TerminateOnNaN",
 ]
