@@ -16,7 +16,7 @@ from nyala import backends
 from nyala.base import allowance, check
 from nyala.base.configurable import Configurable
 from nyala.base.registry import custom_object_scope, get_registered_name
-from nyala.saving import archive, hdf5, legacy, limits, safetensors, shards, weights
+from nyala.saving import archive, hdf5, legacy, limits, safetensors, savedmodel, shards, weights
 from nyala.saving import config as config_
 
 _HDF5 = (".h5", ".hdf5")
@@ -80,7 +80,7 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """The model that Nyala or any version of Keras wrote: a ``.keras`` archive or a whole-model ``.h5`` file.
+    """The model that Nyala or any version of Keras wrote: a ``.keras`` archive, a whole-model ``.h5`` file or a SavedModel folder.
 
     Args:
         custom_objects: name -> class or function, for what the file names and Nyala does not have.
@@ -95,6 +95,8 @@ def load_model(
     with limits.reading(path), custom_object_scope(custom_objects or {}):
         if archive.is_archive(path):
             return archive.read(path, compile)
+        if savedmodel.is_savedmodel(path):
+            return savedmodel.read(path, compile)
         if hdf5.is_hdf5(path):
             with hdf5.read(path) as file:
                 return legacy.read_model(file, compile)
@@ -238,12 +240,16 @@ def load_weights(
 
 
 def _load_weights(model: Any, path: Path, skip_mismatch: bool, by_name: bool) -> list[str]:
-    if by_name and path.name.endswith((_SAFETENSORS, shards.ENDING)):
-        check.fail("load_weights", f"by_name=True: {path.suffix} files match weights by the model's attributes")
+    if by_name and (path.name.endswith((_SAFETENSORS, shards.ENDING)) or savedmodel.is_savedmodel(path)):
+        check.fail(
+            "load_weights", f"by_name=True: {path.suffix or 'SavedModel'} files match weights by the model's attributes"
+        )
     if path.suffix == _SAFETENSORS:
         return safetensors.read(model, path, skip_mismatch)
     if path.name.endswith(shards.ENDING):
         return shards.read(model, path, skip_mismatch)
+    if savedmodel.is_savedmodel(path):
+        return savedmodel.read_weights(model, path, skip_mismatch)
     if archive.is_archive(path):
         source: Any = archive.stored_weights(path)
     elif hdf5.is_hdf5(path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nyala.base import check, registry
-from nyala.saving import archive, eras, hdf5, legacy, limits, safetensors, shards
+from nyala.saving import archive, eras, hdf5, legacy, limits, safetensors, savedmodel, shards
 from nyala.saving import config as config_
 
 
@@ -64,6 +64,10 @@ def inspect(path: str | os.PathLike[str]) -> FileInfo:
                 config, info.version = archive.read_config(path)
                 _see(config, info)
                 _arrays(archive.stored_weights(path), info)
+            elif savedmodel.is_savedmodel(path):
+                config = savedmodel.root_config(path)
+                info.kind = "a SavedModel" + ("" if config else " (a graph and weights, no layers)")
+                _see((config or {}).get("config"), info)
             elif hdf5.is_hdf5(path):
                 _arrays(path, info)
             else:

@@ -12,7 +12,7 @@ import pytest
 
 import nyala
 from nyala import ops
-from nyala.saving import load_model
+from nyala.saving import load_model, savedmodel
 
 WILD = Path(__file__).resolve().parents[3] / "shared/data/models_wild"
 pytestmark = pytest.mark.skipif(not WILD.is_dir(), reason="the folder with the files is not there")
@@ -138,3 +138,44 @@ def test_a_function_by_name_may_be_supplied() -> None:
     model = load_model(path, custom_objects={"euclidean_distance": euclidean_distance}, compile=False)
     shapes = [(1, *x.shape[1:]) for x in model.inputs]
     assert np.isfinite(np.asarray(model([np.ones(s, "float32") for s in shapes]))).all()
+
+
+def test_a_savedmodel() -> None:
+    pytest.importorskip("tensorflow")
+    folder = WILD / "savedmodel/mlperftiny/kws_ref_model"
+    model = load_model(folder)
+    data = np.load(WILD / "expected/savedmodel_mlperftiny_kws_ref_model.npz")
+    np.testing.assert_allclose(model.predict(data["x"], verbose=0), data["y_dense"], rtol=2e-5, atol=2e-5)
+    assert nyala.saving.inspect(folder).layers["DepthwiseConv2D"] == 4
+
+
+def test_weights_of_a_savedmodel_without_layers() -> None:
+    pytest.importorskip("tensorflow")
+    folder = WILD / "savedmodel/albany/mnist_model"
+    with pytest.raises(ValueError, match="use load_weights"):
+        load_model(folder)
+    data = np.load(WILD / "expected/savedmodel_albany_mnist_model.npz")
+    model = nyala.Sequential([nyala.Input((784,)), *(nyala.layers.Dense(n, "relu") for n in (64, 64))])
+    model.add(nyala.layers.Dense(10, "softmax"))
+    model.load_weights(folder)
+    np.testing.assert_allclose(model.predict(data["x"], verbose=0), data["y_output_0"], rtol=2e-5, atol=2e-5)
+
+
+def test_a_savedmodel_of_tf_keras_2_5_and_later(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    folder = WILD / "savedmodel/mlperftiny/kws_ref_model"
+    told = json.dumps(savedmodel.root_config(folder)).encode()
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    (tmp_path / "variables").symlink_to(folder / "variables")
+    field = lambda number, text: bytes([8 * number + 2]) + varint(len(text)) + text  # noqa: E731
+    root = field(3, b"root") + field(4, b"_tf_keras_network") + field(5, told)
+    (tmp_path / "keras_metadata.pb").write_bytes(field(1, root))
+    for a, b in zip(load_model(tmp_path).get_weights(), load_model(folder).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    (tmp_path / "keras_metadata.pb").write_bytes(field(1, root)[:-9])
+    with pytest.raises(ValueError, match="damaged"):
+        load_model(tmp_path)
+
+
+def varint(n: int) -> bytes:
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
