@@ -57,7 +57,7 @@ _MERGE = {
 
 _GONE = {
     "Highway": "1", "MaxoutDense": "1", "ParametricSoftplus": "1", "SReLU": "1", "LocallyConnected1D": "2.15",
-    "LocallyConnected2D": "2.15", "DenseFeatures": "2.15", "ModuleWrapper": "2.15",
+    "LocallyConnected2D": "2.15", "DenseFeatures": "2.15", "ModuleWrapper": "2.15", "TensorFlowOpLayer": "2.3",
 }  # fmt: skip
 """Layers without a successor, and the version that last had them."""
 

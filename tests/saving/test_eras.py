@@ -86,3 +86,11 @@ def test_an_unknown_function_is_named() -> None:
     text = json.dumps(TF_OPS).replace("math.multiply", "math.bessel_i0")
     with pytest.raises(ValueError, match=r"tf\.math\.bessel_i0"):
         nyala.models.model_from_json(text)
+
+
+@pytest.mark.parametrize("name", ["Highway", "MaxoutDense", "LocallyConnected1D", "TensorFlowOpLayer"])
+def test_a_layer_without_a_successor_is_named(name: str) -> None:
+    layer = {"class_name": name, "config": {"name": "old", "trainable": True}}
+    config = {"class_name": "Sequential", "keras_version": "2.3.0", "config": {"name": "m", "layers": [layer]}}
+    with pytest.raises(ValueError, match=rf"layer `old` is a {name}, which Keras had up to .*custom_objects"):
+        nyala.models.model_from_json(json.dumps(config))
