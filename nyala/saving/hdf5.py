@@ -62,9 +62,10 @@ def write(target: str | Path | IO[bytes]) -> Iterator[h5py.File]:
 
 def _inspect(file: h5py.File) -> None:
     import h5py
+    from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  (compiled, without stubs)
 
     todo: list[tuple[str, Any, int]] = [("", file, 0)]
-    seen = {h5py.h5o.get_info(file.id).addr}
+    seen = {h5o.get_info(file.id).addr}
     count = claimed = 0
     while todo:
         path, group, depth = todo.pop()
@@ -77,7 +78,7 @@ def _inspect(file: h5py.File) -> None:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 refuse(file, f"{place} is a link to another place")
             item = group[name]
-            address = h5py.h5o.get_info(item.id).addr
+            address = h5o.get_info(item.id).addr
             if address in seen:
                 refuse(file, f"{place} is a second name of something else in it")
             seen.add(address)
