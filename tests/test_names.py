@@ -18,11 +18,7 @@ NAMESPACES = (
     "tree utils visualization wrappers"
 ).split()
 
-PREPROCESSING = """AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix
-Equalization MaxNumBoundingBoxes MelSpectrogram MixUp
-RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
-RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
-RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing STFTSpectrogram Solarization"""
+PREPROCESSING = "AugMix CutMix MixUp RandAugment RandomErasing"
 
 ABSENT: dict[str, str] = {
     "keras": "Quantizer distillation export quantizers visualization",

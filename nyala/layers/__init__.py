@@ -78,6 +78,35 @@ from nyala.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from nyala.layers.preprocessing.audio import MelSpectrogram, STFTSpectrogram
+from nyala.layers.preprocessing.image import (
+    AutoContrast,
+    CenterCrop,
+    ContrastLimitedAdaptiveHistogramEqualization,
+    Equalization,
+    MaxNumBoundingBoxes,
+    RandomBrightness,
+    RandomColorDegeneration,
+    RandomColorJitter,
+    RandomContrast,
+    RandomCrop,
+    RandomElasticTransform,
+    RandomFlip,
+    RandomGaussianBlur,
+    RandomGrayscale,
+    RandomHue,
+    RandomInvert,
+    RandomPerspective,
+    RandomPosterization,
+    RandomRotation,
+    RandomSaturation,
+    RandomSharpness,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+    Resizing,
+    Solarization,
+)
 from nyala.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from nyala.layers.preprocessing.pipeline import Pipeline
 from nyala.layers.preprocessing.rescaling import Rescaling
@@ -181,6 +210,12 @@ __all__ = [
     "StackedRNNCells", "Subtract", "TimeDistributed", "UnitNormalization", "UpSampling1D", "UpSampling2D",
     "UpSampling3D", "Wrapper", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "add", "average", "concatenate",
     "deserialize", "dot", "get", "maximum", "minimum", "multiply", "serialize", "subtract",
-    "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup", "Normalization", "Pipeline", "StringLookup",
+    "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup", "MelSpectrogram", "Normalization", "Pipeline",
+    "STFTSpectrogram", "StringLookup",
     "TextVectorization", "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper",
+    "CenterCrop", "MaxNumBoundingBoxes", "RandomCrop", "RandomElasticTransform", "RandomFlip", "RandomPerspective",
+    "RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom", "Resizing",
+    "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "RandomBrightness",
+    "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomGaussianBlur", "RandomGrayscale",
+    "RandomHue", "RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness", "Solarization",
 ]  # fmt: skip

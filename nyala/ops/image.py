@@ -195,13 +195,13 @@ def scale_and_translate(
     dtype = ops.dtype(images)
     x = ops.cast(images, dtype if dtypes.is_float(dtype) else "float32")
     for i, axis in enumerate(spatial_dims):
-        old, new = x.shape[axis], output_shape[axis]
+        old, new = ops.shape(x)[axis], output_shape[axis]
         inverse = 1.0 / ops.cast(scale[i], "float32")
         centres = (ops.arange(new, dtype="float32") + 0.5 - ops.cast(translation[i], "float32")) * inverse - 0.5
         width = ops.maximum(inverse, 1.0) if antialias else 1.0
         weights = kernel((ops.expand_dims(centres, 1) - ops.arange(old, dtype="float32")) / width, ops)
         total = ops.sum(weights, 1, keepdims=True)
-        known = ops.logical_and(centres >= -0.5, centres <= old - 0.5)
+        known = ops.logical_and(centres >= -0.5, centres <= ops.cast(old, "float32") - 0.5)
         known = ops.logical_and(ops.expand_dims(known, 1), ops.abs(total) > 1e-4)
         weights = ops.where(known, weights / ops.where(known, total, 1.0), 0.0)
         x = ops.moveaxis(ops.tensordot(x, ops.cast(weights, ops.dtype(x)), axes=[[axis], [1]]), -1, axis)

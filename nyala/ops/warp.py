@@ -177,6 +177,11 @@ def perspective_transform(
             check.fail(who, f"{name} must be (4, 2) or (batch, 4, 2), got {tuple(points.shape)}")
     x, back = _batch(who, images, data_format)
     start, end = (ops.reshape(ops.cast(p, "float32"), (-1, 4, 2)) for p in (start_points, end_points))
+    return back(_projected(x, perspective_matrix(start, end), interpolation, "constant", fill_value))
+
+
+def perspective_matrix(start: Tensor, end: Tensor) -> Tensor:
+    """The ``transform`` of ``affine_transform`` that shows at four ``end`` points what was at ``start``; (batch, 4, 2)."""
     start, end = start + ops.zeros_like(end), end + ops.zeros_like(start)
     # Two equations a point: (u, v) = ((a0 x + a1 y + a2) / k, (b0 x + b1 y + b2) / k) at each end point (x, y).
     (px, py), (u, v) = ([p[..., 0], p[..., 1]] for p in (end, start))
@@ -184,8 +189,7 @@ def perspective_transform(
     rows_u = ops.stack([px, py, one, zero, zero, zero, -u * px, -u * py], -1)
     rows_v = ops.stack([zero, zero, zero, px, py, one, -v * px, -v * py], -1)
     right = ops.expand_dims(ops.concatenate([u, v], 1), 2)
-    matrices = ops.reshape(ops.solve(ops.concatenate([rows_u, rows_v], 1), right), (-1, 8))
-    return back(_projected(x, matrices, interpolation, "constant", fill_value))
+    return ops.reshape(ops.solve(ops.concatenate([rows_u, rows_v], 1), right), (-1, 8))
 
 
 def gaussian(size: int, sigma: Any) -> Tensor:
@@ -228,10 +232,17 @@ def elastic_transform(
     check.one_of(who, "interpolation", interpolation, _INTERPOLATIONS)
     check.one_of(who, "fill_mode", fill_mode, tuple(_FILLS))
     x, back = _batch(who, images, data_format)
-    rows, columns = (ops.convert_to_tensor(g) for g in _grid(x))
-    kernel = gaussian(2 * max(1, round(3 * float(sigma))) + 1, float(sigma))
     noise = _normal((*ops.shape(x)[:3], 2), draw_seed(seed), "float32")
-    shifts = ops.reshape(blurred(noise * float(alpha * sigma), [kernel, kernel]), (-1, rows.shape[1], 2))
+    return back(displaced(x, noise * float(alpha * sigma), float(sigma), interpolation, fill_mode, fill_value))
+
+
+def displaced(
+    x: Tensor, noise: Tensor, sigma: float, interpolation: str, fill_mode: str, fill_value: float = 0.0
+) -> Tensor:
+    """(batch, height, width, channels) with each pixel taken from ``noise`` (batch, height, width, 2) away, smoothed."""
+    rows, columns = (ops.convert_to_tensor(g) for g in _grid(x))
+    kernel = gaussian(2 * max(1, round(3 * sigma)) + 1, sigma)
+    shifts = ops.reshape(blurred(noise, [kernel, kernel]), (-1, rows.shape[1], 2))
     places = [rows + shifts[..., 0], columns + shifts[..., 1]]
     found = _sample(x, places, interpolation == "bilinear", fill_mode, fill_value)
-    return back(ops.reshape(found, (-1, *tuple(x.shape)[1:])))
+    return ops.reshape(found, (-1, *tuple(x.shape)[1:]))
