@@ -48,7 +48,8 @@ def preprocess_input(x: TensorLike, data_format: str | None = None, mode: str = 
         x = np.flip(x, axis) if host else ops.flip(x, axis)
 
     def constant(value: Any) -> Any:
-        return np.reshape(np.asarray(value, dtype), shape)
+        array = np.reshape(np.asarray(value, dtype), shape)
+        return array if host else ops.convert_to_tensor(array)
 
     return (x / constant(scale) - constant(mean)) / constant(deviation)
 
