@@ -181,7 +181,9 @@ def tensorflow(workload: str, x: np.ndarray, y: np.ndarray) -> Run:
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.int64)])
     def step(index: Any) -> Any:
         with tf.GradientTape() as tape:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(ys, index), forward(tf.gather(xs, index), True))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                tf.gather(ys, index), forward(tf.gather(xs, index), True)
+            )
             loss = tf.reduce_mean(losses)
         grads = tape.gradient(loss, w)
         t = count.assign_add(1.0)

@@ -140,7 +140,9 @@ def _like(x: Tensor, mask: Tensor | None) -> Tensor:
         return ops.ones_like(x, dtype="bool")
     for _ in range(len(x.shape) - len(mask.shape)):
         mask = ops.expand_dims(mask, -1)
-    return ops.logical_and(ops.ones_like(x, dtype="bool"), ops.cast(mask, "bool"))  # x may be symbolic, its shape unknown
+    return ops.logical_and(
+        ops.ones_like(x, dtype="bool"), ops.cast(mask, "bool")
+    )  # x may be symbolic, its shape unknown
 
 
 class Dot(Layer):

@@ -385,7 +385,8 @@ class Optimizer(Configurable):
         Args: loss: a callable without arguments giving a scalar; or a tensor recorded by ``tape``, a ``tf.GradientTape``.
         """
         old.tell("optimizer.minimize(loss, variables)", "nyala.value_and_grad(...) and optimizer.apply(gradients)")
-        variables = _ours(var_list() if callable(var_list) else var_list)
+        listed: Any = var_list() if callable(var_list) else var_list
+        variables = _ours(listed)
         if grad_loss is not None or (tape is None and not callable(loss)):
             check.fail(self, "minimize takes a loss function without arguments, or a loss and its tape; no grad_loss")
         if tape is not None:

@@ -299,10 +299,11 @@ class Runner:
         """The steps of an epoch: ``(number of batches, call)``. ``fused()`` says how many batches to put into one call."""
         self.data.begin()
         work = self._batch_work if self.arrays is None else self._row_work
-        left = config.max_steps_per_epoch()
-        if left is None:
+        limit = config.max_steps_per_epoch()
+        if limit is None:
             yield from work(fused)
             return
+        left: int = limit
         for count, call in work(lambda: min(fused(), left)):
             yield count, call
             left -= count

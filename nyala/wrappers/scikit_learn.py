@@ -268,11 +268,10 @@ class _Wrapper(BaseEstimator):
             return X if y is None else (X, np.asarray(y))
         text = np.asarray(X).dtype.kind in "US" if not hasattr(X, "toarray") else False
         how: Any = {"allow_nd": True, "dtype": None if text else "numeric", "reset": reset}
+        check_data: Any = validate_data  # its stub takes X for a str
         if y is None:
-            return validate_data(self, X, **how)  # pyright: ignore[reportArgumentType]
-        return validate_data(  # pyright: ignore[reportArgumentType]
-            self, X, y, multi_output=True, y_numeric=isinstance(self, RegressorMixin), **how
-        )
+            return check_data(self, X, **how)
+        return check_data(self, X, y, multi_output=True, y_numeric=isinstance(self, RegressorMixin), **how)
 
     def _meta(self, X: Any, y: np.ndarray) -> dict[str, Any]:
         shape = np.shape(X) if not isinstance(X, (dict, list, tuple)) else None

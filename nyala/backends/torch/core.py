@@ -305,9 +305,9 @@ class Backend(BackendBase):
         "; move the model with to_backend('jax'), or train model.as_torch_module() by torch.distributed"
     )
     foreign_state = (torch.nn.Module, torch.nn.Parameter)
-    as_module = staticmethod(module.as_module)
-    run_module = staticmethod(module.run_module)
-    attribute_of_layer = staticmethod(module.attribute_of_layer)
+    as_module = staticmethod(module.as_module)  # pyright: ignore[reportAssignmentType]
+    run_module = staticmethod(module.run_module)  # pyright: ignore[reportAssignmentType]
+    attribute_of_layer = staticmethod(module.attribute_of_layer)  # pyright: ignore[reportAssignmentType]
 
     def adopt(self, x: Any) -> list[Variable]:
         return module.adopt(self, x)
