@@ -111,7 +111,9 @@ def read_groups(model: Any, groups: Mapping[str, Mapping[str, Any]], skip_mismat
     wrong: list[str] = []
     todo: list[tuple[Any, Mapping[str, Any]]] = []
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and "optimizer/vars" in stored and not optimizer.built:
+    slots = stored.get("optimizer/vars", ())
+    # A model that was saved before its first step has no slots to load.
+    if optimizer is not None and not optimizer.built and len(slots) > len(_own(optimizer)):
         optimizer.build(model.trainable_variables)
     for path, obj in walk(model):
         place = f"{path}/vars" if path else "vars"

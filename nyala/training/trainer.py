@@ -136,8 +136,6 @@ class Trainer(OldTrainer):
 
         config = {k: "auto" if k in _RESOLVED and v == _RESOLVED[k] else v for k, v in config.items()}
         self.compile(**configurable.deserialize(config))
-        if self.built:  # type: ignore[attr-defined]
-            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
 
     @property
     def loss(self) -> Any:
