@@ -124,7 +124,7 @@ class _Wrapper(BaseEstimator):
 
     def _set_others(self, params: dict[str, Any]) -> None:
         builder = self._builder()
-        if params and builder is not None:
+        if params and callable(builder):
             taken = _accepted(builder) if not isinstance(builder, Model) else {}
             known = _FIT | _PREDICT | _COMPILE | set(taken)
             anything = any(p.kind is p.VAR_KEYWORD for p in taken.values())
@@ -201,6 +201,11 @@ class _Wrapper(BaseEstimator):
                 found[name] = _with_arguments(self, name, _optimizer_class(found.get(name, "rmsprop")), parts)
             elif name in found or parts:
                 found[name] = _with_arguments(self, name, found.get(name), parts)
+        # The parameters stay as they were given: what a fit builds belongs to its model.
+        if isinstance(found.get("optimizer"), optimizers.Optimizer):
+            found["optimizer"] = type(found["optimizer"]).from_config(found["optimizer"].get_config())
+        if "metrics" in found:
+            found["metrics"] = copy.deepcopy(found["metrics"])
         return found | routed
 
     def _fit_model(self, X: Any, y: Any, sample_weight: Any, kwargs: dict[str, Any], epochs: int | None = None) -> None:
@@ -245,6 +250,8 @@ class _Wrapper(BaseEstimator):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, kwargs: dict[str, Any], *, anew: bool, epochs: int | None = None
     ) -> Self:
+        if y is None:
+            check.fail(self, "requires y to be passed, but the target y is None")
         X, y = self._checked(X, y, reset=anew)
         targets = self._encode(y, anew)
         if sample_weight is not None:
@@ -259,7 +266,7 @@ class _Wrapper(BaseEstimator):
         return self
 
     def _checked(self, X: Any, y: Any = None, reset: bool = False) -> Any:
-        several = isinstance(X, dict)
+        several = isinstance(X, dict) and not hasattr(X, "toarray")  # a sparse matrix may be a dict
         if isinstance(X, (list, tuple)) and len(X) > 1:
             # Arrays for several inputs, not a list of samples.
             lengths = {len(x) if np.ndim(x) > 1 else -1 for x in X}
@@ -324,6 +331,8 @@ class KerasClassifier(ClassifierMixin, _Wrapper):
                 kind = self.target_type_ = "multiclass-onehot"
             if kind in ("binary", "multiclass"):
                 self.classes_: Any = np.unique(y)
+                if len(self.classes_) < 2:
+                    check.fail(self, f"needs at least 2 classes, y has one class: {self.classes_.tolist()}")
             elif kind == "multiclass-multioutput":
                 self.classes_ = [np.unique(column) for column in y.T]
             else:
@@ -359,15 +368,21 @@ class KerasClassifier(ClassifierMixin, _Wrapper):
     def _for_outputs(self, y: np.ndarray) -> Any:
         if y.ndim == 1 and self._wants_one_hot():
             return np.eye(self.n_classes_, dtype="float32")[y]
+        if self.target_type_ == "multiclass-onehot" and "sparse" in self._loss_name():
+            return y.argmax(1)
         return super()._for_outputs(y)
 
-    def _wants_one_hot(self) -> bool:
+    def _loss_name(self) -> str:
         loss = self.model_.loss
         name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", type(loss).__name__))
+        return str(name).lower()
+
+    def _wants_one_hot(self) -> bool:
+        name = self._loss_name()
         shapes: list[Any] = [x.shape for x in getattr(self.model_, "outputs", None) or []]
-        if "sparse" in str(name).lower():
+        if "sparse" in name:
             return False
-        return shapes[0][-1] == self.n_classes_ > 1 if len(shapes) == 1 else str(name).startswith("categorical")
+        return shapes[0][-1] == self.n_classes_ > 1 if len(shapes) == 1 else name.startswith("categorical")
 
     def _class_weight(self, weights: Any) -> dict[int, float]:
         if isinstance(weights, str):
