@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 
@@ -19,6 +20,9 @@ os.environ.update(
     MPLBACKEND="Agg",
     XLA_FLAGS=os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false",
 )
+
+# A worker holds millions of objects of three frameworks: scanning them all, again and again, was a good part of its time.
+gc.set_threshold(50_000, 20, 100)
 
 import pytest
 

@@ -94,7 +94,7 @@ def ours(name: str, kwargs: dict[str, Any]) -> tuple[Any, list[Variable]]:
 @functools.lru_cache(maxsize=None)
 def theirs(index: int) -> dict[str, Any]:
     name, kwargs = CASES[index]
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)
     optimizer = make(keras.optimizers, name, kwargs)
     with keras.name_scope("dense"):
         variables = [keras.Variable(w, name=n) for n, w in zip(SHAPES, weights())]
