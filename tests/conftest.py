@@ -21,12 +21,12 @@ os.environ.update(
     XLA_FLAGS=os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false",
 )
 
-# A worker holds millions of objects of three frameworks: scanning them all, again and again, was a good part of its time.
-gc.set_threshold(50_000, 20, 100)
-
 import pytest
 
 from tests.xfails import XFAILS
+
+# A worker holds millions of objects of three frameworks: scanning them all, again and again, was a good part of its time.
+gc.set_threshold(50_000, 20, 100)
 
 BACKENDS = ("jax", "torch", "tensorflow")
 
