@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import nyala
+from nyala.base import naming
 from nyala.utils import drawing, plots
 
 ALL: dict[str, Any] = dict(
@@ -72,6 +73,8 @@ def normal(text: str) -> list[str]:
 @pytest.mark.parametrize("make", MODELS)
 def test_dot_is_keras(make: str, options: dict[str, Any]) -> None:
     pytest.importorskip("pydot")
+    naming.reset()
+    keras.utils.clear_session(free_memory=False)
     mine, expected = (m.utils.model_to_dot(MODELS[make](m), **options).to_string() for m in (nyala, keras))
     first, second = normal(mine), normal(expected)
     assert sorted(first) == sorted(second)

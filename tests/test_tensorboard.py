@@ -6,6 +6,7 @@ import http.server
 import inspect
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -75,7 +76,7 @@ def test_tags_and_steps_are_keras(tmp_path: Path) -> None:
             for tag, rows in values(folder / part).items():
                 first = rows[0][1]
                 shape = [d.size for d in first.tensor.tensor_shape.dim]
-                tag = tag.removeprefix("sequential/").replace("sequential_1/", "")
+                tag = re.sub(r"^sequential(_\d+)?/", "", tag)
                 plugin = first.metadata.plugin_data.plugin_name
                 tags[part, tag] = ([step for step, _ in rows], plugin, shape, first.tensor.dtype)
         found.append(tags)

@@ -74,7 +74,8 @@ def test_traceback_is_the_programs(tmp_path: Path) -> None:
 
 def test_interrupt_and_hooks(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
-        "import os, sys, signal\nsys.excepthook = lambda kind, e, tb: print(kind.__name__, tb.tb_lineno)\n"
+        # What a shell runs in its background ignores interrupts, and passes that on.
+        "import os, sys, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nsys.excepthook = lambda kind, e, tb: print(kind.__name__, tb.tb_lineno)\n"
         "os.kill(os.getpid(), signal.SIGINT)\nimport time; time.sleep(9)\n"
     )
     done = run(tmp_path, "program.py")
