@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import keras
 import pytest
 
 import nyala
-
-keras = pytest.importorskip("keras")
 
 NAMESPACES = (
     "activations applications backend callbacks config constraints datasets distillation distribution dtype_policies export "

@@ -72,7 +72,6 @@ def normal(text: str) -> list[str]:
 @pytest.mark.parametrize("options", [{}, ALL, {"expand_nested": True, **ALL}, {"show_layer_names": False, "rankdir": "LR", "dpi": 50, "splines": "curved"}, {"subgraph": True}])  # fmt: skip
 @pytest.mark.parametrize("make", MODELS)
 def test_dot_is_keras(make: str, options: dict[str, Any]) -> None:
-    pytest.importorskip("pydot")
     naming.reset()
     keras.utils.clear_session(free_memory=False)
     mine, expected = (m.utils.model_to_dot(MODELS[make](m), **options).to_string() for m in (nyala, keras))
@@ -216,7 +215,8 @@ def test_what_is_missing_is_told(own: None, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_graphviz_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pydot = pytest.importorskip("pydot")
+    import pydot
+
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/dot")
     monkeypatch.setattr(pydot.Dot, "create", lambda self, format: f"{format} by graphviz".encode())
     nyala.utils.plot_model(chain(nyala), tmp_path / "m.eps")

@@ -29,22 +29,23 @@ _PASSING = ("seed_generator", "metrics", "compile_metrics")
 # -- the places of objects ---------------------------------------------------------------------------------------------
 
 
-def walk(obj: Any, path: str = "", visited: set[int] | None = None) -> Iterator[tuple[str, Any]]:
+def walk(obj: Any, path: str = "", visited: dict[int, Any] | None = None) -> Iterator[tuple[str, Any]]:
     """The objects with variables below ``obj``, each once, with their places."""
-    visited = set() if visited is None else visited
-    visited.add(id(obj))
+    visited = {} if visited is None else visited
+    # Kept alive, too: `model.layers` is a new list at each access, and an id of one that is gone may come again.
+    visited[id(obj)] = obj
     yield path, obj
     for name, value in _members(obj):
         yield from _below(value, f"{path}/{name}" if path else name, visited)
 
 
-def _below(value: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
+def _below(value: Any, path: str, visited: dict[int, Any]) -> Iterator[tuple[str, Any]]:
     if id(value) in visited:
         return
     if _has_state(value):
         yield from walk(value, path, visited)
     elif isinstance(value, (list, tuple, set, dict)):
-        visited.add(id(value))
+        visited[id(value)] = value
         counts: Counter[str] = Counter()
         for item in value.values() if isinstance(value, dict) else value:
             if _has_state(item) or isinstance(item, (list, tuple, set, dict)):

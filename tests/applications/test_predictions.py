@@ -7,13 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 import nyala
 from nyala.applications import imagenet_utils
-
-keras = pytest.importorskip("keras")
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not (DATA / "weights").is_dir(), reason="no published weights here")

@@ -397,7 +397,7 @@ ATTACKS = [
     Attack("vocabulary from a path", "CVE-2025-12058", ARCHIVE, lambda d: archive(d, as_layer("StringLookup", vocabulary="/etc/passwd")), "vocabulary|no layer of that name"),
     Attack("vocabulary from an address", "CVE-2025-12058", JSON, lambda d: json_text(d, as_layer("IntegerLookup", vocabulary="https://example.org/v")), "vocabulary|no layer of that name"),
     Attack("vocabulary of text", "CVE-2025-12058", HDF5, lambda d: whole_h5(d, as_layer("TextVectorization", vocabulary="/etc/passwd")), "vocabulary|no layer of that name"),
-    Attack("a SavedModel's path", "CVE-2026-1462", ARCHIVE, lambda d: archive(d, as_layer("TFSMLayer", filepath="/tmp/x", call_endpoint="serve")), "code of another library"),
+    Attack("a SavedModel's path", "CVE-2026-1462", ARCHIVE, lambda d: archive(d, as_layer("TFSMLayer", filepath="/nowhere", call_endpoint="serve")), "code of another library"),
     Attack("a SavedModel's path in JSON", "CVE-2026-1462", JSON, lambda d: json_text(d, as_layer("TFSMLayer", filepath="//host/x")), "code of another library"),
     Attack("a member that leads out", "CVE-2026-12479", ARCHIVE, members(("../../evil", b"1")), "leads out"),
     Attack("a member with an absolute name", "CVE-2026-12479", ARCHIVE, members(("/etc/evil", b"1")), "leads out"),

@@ -132,7 +132,8 @@ def test_the_guides_custom_steps_are_the_built_in_ones():
 
 
 def test_optax():
-    optax = pytest.importorskip("optax")
+    import optax
+
     model, loss_fn = mlp(), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     optimizer = optax.adam(1e-2)
     weights = [v.value for v in model.trainable_variables]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 import nyala
 from nyala import layers, ops
-
-keras = pytest.importorskip("keras")
 
 IMAGES = np.random.RandomState(0).uniform(0, 255, (2, 6, 8, 3)).astype("float32")
 MASKS = (IMAGES[..., :1] > 100).astype("float32")
@@ -221,7 +220,8 @@ def test_in_a_model(backend: str) -> None:
 
 
 def test_in_tf_data() -> None:
-    tf = pytest.importorskip("tensorflow")
+    import tensorflow as tf
+
     with nyala.backend_scope("jax"):
         resize, crop = layers.Resizing(4, 5), layers.RandomCrop(3, 3, seed=1)
         flip, turn = layers.RandomFlip(seed=1), layers.RandomRotation(0.2, seed=1)

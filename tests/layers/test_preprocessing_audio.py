@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from nyala import Input, Model, layers, ops
-
-keras = pytest.importorskip("keras")
 
 RNG = np.random.default_rng(0)
 SOUND = (np.sin(np.arange(1200) * 0.3) + RNG.normal(size=(2, 1200))).astype("float32")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from nyala import Input, Model, Sequential, layers, models, ops, saving
 from nyala.layers.preprocessing import hashes
-
-keras = pytest.importorskip("keras")
-tf = pytest.importorskip("tensorflow")
 
 WORDS = np.array([["a", "c", "a"], ["c", "b", "x"]])
 NUMBERS = np.array([[12, 36, 0], [40, 7, 8]])

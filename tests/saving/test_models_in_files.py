@@ -13,7 +13,7 @@ import pytest
 
 import nyala
 from nyala.base import configurable
-from nyala.saving import load_model
+from nyala.saving import load_model, weights
 
 X = np.random.default_rng(0).random((4, 6), dtype="float32")
 
@@ -94,6 +94,16 @@ def test_models_go_to_keras_and_back(make: Any, tmp_path: Path) -> None:
         close(loaded, theirs, tolerance)
         assert [v.trainable for v in loaded.weights] == [v.trainable for v in theirs.weights]
         assert [x.dtype_policy.name for x in loaded.layers] == [x.dtype_policy.name for x in theirs.layers]
+
+
+def test_places_do_not_depend_on_what_memory_is_free() -> None:
+    model = nested_twice(nyala)
+    expected = [path for path, _ in weights.walk(model)]
+    for n in range(200):
+        junk = [[] for _ in range(n)]
+        assert [path for path, _ in weights.walk(model)] == expected
+        assert "layers/sequential/layers/dense" in expected
+        del junk[::2]
 
 
 def classes(ours: Any, theirs: Any, base: str) -> list[str]:

@@ -141,7 +141,6 @@ def test_a_function_by_name_may_be_supplied() -> None:
 
 
 def test_a_savedmodel() -> None:
-    pytest.importorskip("tensorflow")
     folder = WILD / "savedmodel/mlperftiny/kws_ref_model"
     model = load_model(folder)
     data = np.load(WILD / "expected/savedmodel_mlperftiny_kws_ref_model.npz")
@@ -150,7 +149,6 @@ def test_a_savedmodel() -> None:
 
 
 def test_weights_of_a_savedmodel_without_layers() -> None:
-    pytest.importorskip("tensorflow")
     folder = WILD / "savedmodel/albany/mnist_model"
     with pytest.raises(ValueError, match="use load_weights"):
         load_model(folder)
@@ -162,7 +160,6 @@ def test_weights_of_a_savedmodel_without_layers() -> None:
 
 
 def test_a_savedmodel_of_tf_keras_2_5_and_later(tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow")
     folder = WILD / "savedmodel/mlperftiny/kws_ref_model"
     told = json.dumps(savedmodel.root_config(folder)).encode()
     (tmp_path / "saved_model.pb").write_bytes(b"")
