@@ -8,11 +8,12 @@ Uses MNIST from Keras's cache, $NYALA_DATA or a download; without any of them th
 from __future__ import annotations
 
 import argparse
-import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
 
 import nyala as keras
@@ -63,47 +64,22 @@ def improved(size: int) -> keras.Model:
     )
 
 
-def mnist_file() -> str:
-    """Where MNIST lies on this machine; the name in the cache if it is nowhere yet."""
-    folders = [os.environ.get("NYALA_DATA"), Path(__file__).resolve().parents[2] / "shared" / "data"]
-    for folder in filter(None, folders):
-        for place in ("mnist.npz", "images/mnist/mnist.npz"):
-            if (Path(folder) / place).is_file():
-                return str(Path(folder) / place)
-    return "mnist.npz"
-
-
-def load() -> tuple[str, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def load() -> tuple[str, common.Arrays, common.Arrays]:
     """A name, then images and labels to train on and to test with; pixels from 0 to 1."""
     try:
-        (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data(mnist_file())
-        name, brightest = "MNIST", 255.0
+        return "MNIST", *common.mnist()
     except OSError as error:
         print(f"{error}\nScikit-learn's digits are used instead.")
-        from sklearn.datasets import load_digits
-
-        digits: Any = load_digits()
-        order = np.random.default_rng(0).permutation(len(digits.images))
-        x, y, held_out = digits.images[order], digits.target[order], 360
-        (x_train, y_train), (x_test, y_test) = (x[held_out:], y[held_out:]), (x[:held_out], y[:held_out])
-        name, brightest = "scikit-learn's digits", 16.0
-    return name, (_image(x_train, brightest), y_train), (_image(x_test, brightest), y_test)
-
-
-def _image(x: np.ndarray, brightest: float) -> np.ndarray:
-    return (x.astype("float32") / brightest)[..., None]
+        return "scikit-learn's digits", *common.digits()
 
 
 def draw(
     history: dict[str, list[float]], images: np.ndarray, labels: np.ndarray, guesses: np.ndarray, path: Path
 ) -> None:
     """A picture of the curves of loss and accuracy, and of some digits with what the model takes them for."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure = plt.figure(figsize=(12, 7), layout="constrained")
+    figure = Figure(figsize=(12, 7), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(3, 2))
     curves, digits = parts
     for axes, metric in zip(curves.subplots(1, 2), ("loss", "accuracy")):
@@ -123,23 +99,25 @@ def draw(
     digits.suptitle("predictions: the first ten test images, and mistakes (red)")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> float:
+    """Train, draw, and return the test accuracy."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", help="jax, torch or tensorflow; default $NYALA_BACKEND, else jax")
+    parser.add_argument("--quick", action="store_true", help="seconds: scikit-learn's digits")
     parser.add_argument("--model", choices=("simple", "improved"), default="simple")
-    parser.add_argument("--epochs", type=int, help="default 5, 30 on the small digits")
+    parser.add_argument("--epochs", type=int, help="default 5, 30 on the small digits, with --quick 5")
     parser.add_argument("--samples", type=int, help="train on this many images only")
     parser.add_argument("--out", type=Path, help="the picture; default demo-BACKEND.png")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     if args.backend:
         keras.config.set_backend(args.backend)
     keras.utils.set_random_seed(0)
-    name, (x_train, y_train), (x_test, y_test) = load()
+    name, (x_train, y_train), (x_test, y_test) = ("scikit-learn's digits", *common.digits()) if args.quick else load()
     x_train, y_train = x_train[: args.samples], y_train[: args.samples]
+    epochs = args.epochs or (5 if args.quick or len(x_train) > 10_000 else 30)
 
     model = {"simple": simple, "improved": improved}[args.model](x_train.shape[1])
     print(f"{name}: {len(x_train)} images to train on, {len(x_test)} to test with; backend {keras.config.backend()}")
@@ -147,14 +125,7 @@ def main() -> None:
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     callbacks = [keras.callbacks.ReduceLROnPlateau(patience=2, factor=0.3, min_lr=1e-5)]
     started = time.perf_counter()
-    history = model.fit(
-        x_train,
-        y_train,
-        batch_size=64,
-        epochs=args.epochs or (5 if len(x_train) > 10_000 else 30),
-        validation_split=0.1,
-        callbacks=callbacks,
-    )
+    history = model.fit(x_train, y_train, batch_size=64, epochs=epochs, validation_split=0.1, callbacks=callbacks)
     print(f"Training took {time.perf_counter() - started:.1f} s")
 
     _, accuracy = model.evaluate(x_test, y_test, batch_size=256, verbose=0)
@@ -163,6 +134,7 @@ def main() -> None:
     some = slice(0, 1000)
     draw(history.history, x_test[some], y_test[some], model.predict(x_test[some], verbose=0), out)
     print(f"Curves and predictions: {out}")
+    return accuracy
 
 
 if __name__ == "__main__":
