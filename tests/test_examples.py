@@ -76,5 +76,5 @@ def test_example(
 def test_each_is_tested() -> None:
     """A new example needs a row."""
     others = {"common", "hyperparameter_search"}  # the latter has a test of its own
-    rows = {row[0] if isinstance(row, tuple) else row.values[0] for row in ROWS}
+    rows = {getattr(row, "values", row)[0] for row in ROWS}
     assert {path.stem for path in EXAMPLES.glob("*.py")} - others == rows
