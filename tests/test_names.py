@@ -17,14 +17,11 @@ NAMESPACES = (
     "tree utils visualization wrappers"
 ).split()
 
-PREPROCESSING = "AugMix CutMix MixUp RandAugment RandomErasing"
-
 ABSENT: dict[str, str] = {
     "keras": "Quantizer distillation export quantizers visualization",
     "callbacks": "OrbaxCheckpoint",
     "distillation": "*",
     "export": "*",
-    "layers": PREPROCESSING,
     "quantizers": "*",
     "utils": "FeatureSpace bounding_boxes",
     "visualization": "*",

@@ -80,17 +80,22 @@ from nyala.layers.pooling import (
 )
 from nyala.layers.preprocessing.audio import MelSpectrogram, STFTSpectrogram
 from nyala.layers.preprocessing.image import (
+    AugMix,
     AutoContrast,
     CenterCrop,
     ContrastLimitedAdaptiveHistogramEqualization,
+    CutMix,
     Equalization,
     MaxNumBoundingBoxes,
+    MixUp,
+    RandAugment,
     RandomBrightness,
     RandomColorDegeneration,
     RandomColorJitter,
     RandomContrast,
     RandomCrop,
     RandomElasticTransform,
+    RandomErasing,
     RandomFlip,
     RandomGaussianBlur,
     RandomGrayscale,
@@ -217,4 +222,5 @@ __all__ = [
     "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "RandomBrightness",
     "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomGaussianBlur", "RandomGrayscale",
     "RandomHue", "RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness", "Solarization",
+    "AugMix", "CutMix", "MixUp", "RandAugment", "RandomErasing",
 ]  # fmt: skip

@@ -39,7 +39,7 @@ def _same(owner: str, results: list[Nest]) -> list[Nest]:
         return treedef, [(tuple(x.shape), x.dtype) if isinstance(x, Tensor) else None for x in leaves]
 
     first = spec(results[0])
-    for other in map(spec, results[1:]):
+    for other in [spec(r) for r in results[1:]]:  # `map` is an op here
         if other != first:
             raise ValueError(
                 f"{owner}: the functions must return the same shapes and dtypes, got {first[1]} and {other[1]}"

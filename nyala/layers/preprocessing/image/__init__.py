@@ -28,8 +28,15 @@ from nyala.layers.preprocessing.image.histogram import (
     ContrastLimitedAdaptiveHistogramEqualization,
     Equalization,
 )
+from nyala.layers.preprocessing.image.mixing import CutMix, MixUp, RandomErasing
+from nyala.layers.preprocessing.image.policies import AugMix, RandAugment
 
 __all__ = [
+    "AugMix",
+    "CutMix",
+    "MixUp",
+    "RandAugment",
+    "RandomErasing",
     "AutoContrast",
     "ContrastLimitedAdaptiveHistogramEqualization",
     "Equalization",

@@ -218,7 +218,9 @@ class RandomShear(_Warp):
 
     def draw(self, shape: tuple[Any, ...], seed: Any) -> Any:
         x, y = (self._drawn((shape[0],), f, seed) for f in (self.x_factor, self.y_factor))
-        return {"shear_factor": ops.stack([x, y], 1), "input_shape": shape}
+        other_way = random.uniform((shape[0], 1), dtype="float32", seed=seed) > 0.5
+        shear = ops.stack([x, y], 1)
+        return {"shear_factor": ops.where(other_way, -shear, shear), "input_shape": shape}
 
     def matrix(self, t: Any, height: int, width: int) -> Tensor:
         shear = ops.cast(t["shear_factor"], "float32")
