@@ -133,9 +133,6 @@ def test_merge_and_what_keras_1_alone_had() -> None:
     again.set_weights(model.get_weights())
     assert set(again.predict([np.ones((4, 3)), np.ones((4, 4))], verbose=0).shape) == {4, 1}
     assert keras1.Merge(mode="mul")([nyala.Input((3,)), nyala.Input((3,))]).shape == (None, 3)
-    for gone in (keras1.Highway, keras1.MaxoutDense):
-        with pytest.raises(NotImplementedError, match="Dense"):
-            gone(3)
 
 
 def test_lambda_takes_the_real_shape(backend: str) -> None:

@@ -124,8 +124,6 @@ RENAMED: dict[str, dict[str, str]] = {
         "Deconv3D": "layers.Conv3DTranspose",
         "Deconvolution2D": "layers.Conv2DTranspose",
         "Deconvolution3D": "layers.Conv3DTranspose",
-        "Highway": "compat.old.Highway",
-        "MaxoutDense": "compat.old.MaxoutDense",
         "Merge": "compat.old.Merge",
         "PreprocessingLayer": "layers.Layer",
         "Recurrent": "layers.RNN",

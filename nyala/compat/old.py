@@ -83,18 +83,6 @@ def Merge(
     )
 
 
-def _gone(name: str, instead: str) -> Callable[..., Any]:
-    def fail(*args: Any, **kwargs: Any) -> Any:
-        check.fail(name, f"was a layer of Keras 1 and has no equal; write {instead}", NotImplementedError)
-
-    fail.__name__ = name
-    return fail
-
-
-MaxoutDense = _gone("MaxoutDense", "Dense(units * k), Reshape((k, units)) and Lambda(lambda x: keras.ops.max(x, 1))")
-Highway = _gone("Highway", "y = Dense(n, activation)(x); t = Dense(n, 'sigmoid')(x); t * y + (1 - t) * x")
-
-
 class OldConvolution:
     """``Convolution2D`` as Keras 1 called it, ``(nb_filter, nb_row, nb_col)``; else the class of today in every respect."""
 

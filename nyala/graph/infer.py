@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nyala import backends
 from nyala._typing import Nest
 from nyala.backends.base import BackendBase, TensorSpec
@@ -46,8 +48,9 @@ def infer(fn: Callable[..., Nest], args: Any, kwargs: Any, backend: BackendBase)
     """
     leaves, treedef = tree.flatten_with_structure((args, kwargs))
     sources: dict[int, SymbolicTensor] = {}
+    sized = any(isinstance(x, SymbolicTensor) and is_size(x) for x in leaves)
     for x in leaves:
-        _find_sources(x, sources)
+        _find_sources(x, sources, sized)
     specs = [x.spec for x in sources.values()]
 
     def run(*values: Any) -> Nest:
@@ -55,7 +58,8 @@ def infer(fn: Callable[..., Nest], args: Any, kwargs: Any, backend: BackendBase)
         local.depth += 1
         try:
             inner_args, inner_kwargs = tree.unflatten(treedef, [_value_of(x, known) for x in leaves])
-            return fn(*inner_args, **inner_kwargs)
+            out = fn(*inner_args, **inner_kwargs)
+            return tree.map(lambda y: backend.convert(y, None) if isinstance(y, np.ndarray) else y, out)
         finally:
             local.depth -= 1
 
@@ -77,12 +81,18 @@ def is_size(x: SymbolicTensor) -> bool:
     )
 
 
-def _find_sources(x: Any, into: dict[int, SymbolicTensor]) -> None:
-    """The symbolic tensors to make up values for. Sizes are computed from those that they come from instead."""
-    if isinstance(x, SymbolicTensor) and id(x) not in into:
-        if is_size(x):
-            for parent in x.node.inputs:  # type: ignore[union-attr]
-                _find_sources(parent, into)
+def _find_sources(x: Any, into: dict[int, SymbolicTensor], sized: bool) -> None:
+    """The symbolic tensors to make up values for. Sizes, and what meets them, are computed from those that they come from
+    instead: the 480 rows of a reshaped (120, 4, n) go back into 120 times 4.
+    """
+    todo, seen = [x], set()
+    while todo:
+        x = todo.pop()
+        if not isinstance(x, SymbolicTensor) or id(x) in seen:
+            continue
+        seen.add(id(x))
+        if sized and x.node is not None and x.node.inputs and hasattr(x.node.operation, "fn"):
+            todo += reversed(x.node.inputs)
         else:
             into[id(x)] = x
 

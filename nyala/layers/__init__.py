@@ -147,6 +147,17 @@ from nyala.layers.regularization import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from nyala.layers.removed import (  # noqa: F401 (for old programs and files)
+    Highway,
+    LocallyConnected1D,
+    LocallyConnected2D,
+    MaxoutDense,
+    ParametricSoftplus,
+    RandomHeight,
+    RandomWidth,
+    SReLU,
+    ThresholdedReLU,
+)
 from nyala.layers.reshape import (
     Cropping1D,
     Cropping2D,

@@ -6,7 +6,7 @@ from typing import Any
 
 from nyala._typing import Config
 from nyala.base import check, configurable, tree
-from nyala.graph.node import Node, OpCall
+from nyala.graph.node import OpCall
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.models.op_config import is_op, op_config, op_from_config
 
@@ -64,22 +64,23 @@ def functional_config(model: Any) -> Config:
 def functional_from_config(cls: type, config: Config) -> Any:
     """The model that ``functional_config`` describes, with new weights."""
     made: dict[str, Any] = {}
-    nodes: dict[str, list[Node]] = {}
+    given: dict[str, list[list[Any]]] = {}
+    """Name -> the outputs of each call."""
     waiting: list[tuple[Any, Config]] = []
     for entry in config["layers"]:
         name = entry.get("name") or entry["config"]["name"]
         made[name] = _operation(entry)
-        nodes[name] = list(made[name].nodes)
+        given[name] = [node.flat_outputs for node in made[name].nodes]
         waiting += [(name, call) for call in entry["inbound_nodes"]]
 
     def tensor(place: Any) -> SymbolicTensor:
         name, call, output = place[:3]
-        return nodes[name][call].flat_outputs[output]
+        return given[name][call][output]
 
     def ready(value: Any) -> bool:
         if _is_tensor(value):
             name, call, _ = value["config"]["keras_history"][:3]
-            return len(nodes[name]) > call
+            return len(given[name]) > call
         if isinstance(value, (list, tuple)):
             return all(map(ready, value))
         return all(map(ready, value.values())) if isinstance(value, dict) else True
@@ -110,9 +111,9 @@ def functional_from_config(cls: type, config: Config) -> Any:
             if len(operation.nodes) == before:  # an op names its call by a new OpCall
                 node: Any = next(x.node for x in tree.flatten(outputs) if isinstance(x, SymbolicTensor))
                 node.operation.name = name
-                nodes[name].append(node)
+                given[name].append(tree.flatten(outputs))
             else:
-                nodes[name].append(operation.nodes[-1])
+                given[name].append(operation.nodes[-1].flat_outputs)
         if len(later) == len(waiting):
             check.fail(
                 "model config", f"the calls of {sorted({n for n, _ in later})} wait for tensors that nothing gives"

@@ -15,6 +15,7 @@ from nyala._typing import Config
 from nyala.base import check, configurable, registry, tree
 from nyala.graph.node import OpCall
 from nyala.graph.symbolic import SymbolicTensor
+from nyala.ops.stored_functions import StoredFunction, find
 
 _CLASSES = {
     "core": "AssociativeScan Cast Cond ConvertToTensor ForiLoop Map SaturateCast Scan Scatter ScatterUpdate Slice SliceUpdate "
@@ -93,6 +94,9 @@ def _is_constructor(spec: Any, parameter: str) -> bool:
 
 def op_config(op: OpCall, node: Any) -> tuple[Config, tuple[Any, ...], dict[str, Any]]:
     """The entry of one call, and the arguments of the call as Keras counts them."""
+    if isinstance(op.fn, StoredFunction):
+        own = {"module": "nyala.ops", "class_name": "Stored", "config": {"name": op.name, "function": op.fn.name}}
+        return {**own, "registered_name": None}, node.args, node.kwargs
     spec = getattr(op.fn, "spec", None)
     if spec is None:
         check.fail(
@@ -138,6 +142,8 @@ def op_from_config(entry: Config) -> OpCall:
     from nyala.ops._op import REGISTRY
 
     config = dict(entry["config"])
+    if entry["class_name"] == "Stored" and (stored := find(config.get("function"))) is not None:
+        return OpCall(stored, config.get("name"))
     own = entry["class_name"] == "Op"
     wanted = config.get("op") if own else entry["class_name"]
     known = REGISTRY if own else _ops()
@@ -147,14 +153,6 @@ def op_from_config(entry: Config) -> OpCall:
     fn = REGISTRY[name]
     made = {k: _argument(configurable.deserialize(v)) for k, v in config.items() if k not in ("name", "op")}
     return OpCall(fn if own else _Made(fn, made), config.get("name"))
-
-
-def call_names(name: str) -> list[str]:
-    """The arguments of the call of a class."""
-    from nyala.ops._op import REGISTRY
-
-    spec = REGISTRY[_ops()[name.lower()]].spec  # type: ignore[attr-defined]
-    return [n for n in spec.names if not _is_constructor(spec, n)]
 
 
 class _Made:
@@ -196,4 +194,4 @@ def _key(key: Any) -> Any:
     return tuple(key) if isinstance(key, list) else key
 
 
-__all__ = ["call_names", "is_op", "op_config", "op_from_config"]
+__all__ = ["is_op", "op_config", "op_from_config"]

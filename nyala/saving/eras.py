@@ -14,6 +14,7 @@ from typing import Any
 from nyala import ops
 from nyala._typing import Config, Tensor
 from nyala.base import check, registry
+from nyala.saving import graph_calls
 from nyala.saving.stored_code import StoredCode
 
 CLASSES: dict[str, str] = {
@@ -56,8 +57,7 @@ _MERGE = {
 """Keras 1: the modes of ``Merge``."""
 
 _GONE = {
-    "Highway": "1", "MaxoutDense": "1", "ParametricSoftplus": "1", "SReLU": "1", "LocallyConnected1D": "2.15",
-    "LocallyConnected2D": "2.15", "DenseFeatures": "2.15", "ModuleWrapper": "2.15", "TensorFlowOpLayer": "2.3",
+    "DenseFeatures": "2.15", "ModuleWrapper": "2.15", "RandomFourierFeatures": "2.15", "CategoryCrossing": "2.5",
 }  # fmt: skip
 """Layers without a successor, and the version that last had them."""
 
@@ -81,55 +81,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Arguments that older files write and that say nothing with these values; dropped where the class has none of that name."""
 
 _LAMBDA_EXTRAS = ("function_type", "module", "output_shape", "output_shape_module", "output_shape_type", "mask_type")
-
-LAYERS_OF_TF = ("TFOpLambda", "SlicingOpLambda")
-
-TF_OPS: dict[str, tuple[str, dict[str, str]]] = {
-    "__operators__.add": ("Add", {"x": "x1", "y": "x2"}),
-    "__operators__.getitem": ("GetItem", {"slice_spec": "key", "tensor": "x"}),
-    "abs": ("Absolute", {}),
-    "cast": ("Cast", {}),
-    "clip_by_value": ("Clip", {"t": "x", "clip_value_min": "x_min", "clip_value_max": "x_max"}),
-    "concat": ("Concatenate", {"values": "xs"}),
-    "expand_dims": ("ExpandDims", {"input": "x"}),
-    "linalg.matmul": ("Matmul", {"a": "x1", "b": "x2"}),
-    "math.abs": ("Absolute", {}),
-    "math.add": ("Add", {"x": "x1", "y": "x2"}),
-    "math.divide": ("Divide", {"x": "x1", "y": "x2"}),
-    "math.exp": ("Exp", {}),
-    "math.log": ("Log", {}),
-    "math.maximum": ("Maximum", {"x": "x1", "y": "x2"}),
-    "math.minimum": ("Minimum", {"x": "x1", "y": "x2"}),
-    "math.multiply": ("Multiply", {"x": "x1", "y": "x2"}),
-    "math.negative": ("Negative", {}),
-    "math.pow": ("Power", {"x": "x1", "y": "x2"}),
-    "math.reduce_max": ("Max", {"input_tensor": "x"}),
-    "math.reduce_mean": ("Mean", {"input_tensor": "x"}),
-    "math.reduce_min": ("Min", {"input_tensor": "x"}),
-    "math.reduce_sum": ("Sum", {"input_tensor": "x"}),
-    "math.rsqrt": ("Rsqrt", {}),
-    "math.sigmoid": ("Sigmoid", {}),
-    "math.sqrt": ("Sqrt", {}),
-    "math.square": ("Square", {}),
-    "math.subtract": ("Subtract", {"x": "x1", "y": "x2"}),
-    "math.tanh": ("Tanh", {}),
-    "math.truediv": ("Divide", {"x": "x1", "y": "x2"}),
-    "nn.gelu": ("Gelu", {"features": "x"}),
-    "nn.relu": ("Relu", {"features": "x"}),
-    "nn.relu6": ("Relu6", {"features": "x"}),
-    "nn.sigmoid": ("Sigmoid", {}),
-    "nn.silu": ("Silu", {"features": "x"}),
-    "nn.softmax": ("Softmax", {"logits": "x"}),
-    "nn.swish": ("Silu", {"features": "x"}),
-    "nn.tanh": ("Tanh", {}),
-    "reshape": ("Reshape", {"tensor": "x", "shape": "newshape"}),
-    "squeeze": ("Squeeze", {"input": "x"}),
-    "stack": ("Stack", {"values": "x"}),
-    "stop_gradient": ("StopGradient", {"input": "variable"}),
-    "tile": ("Tile", {"input": "x", "multiples": "repeats"}),
-    "transpose": ("Transpose", {"a": "x", "perm": "axes"}),
-}
-"""tf.keras 2.4 to 2.15: functions of TensorFlow that stand in a graph -> op class, and arguments with another name there."""
 
 
 def hard_sigmoid_of_keras_2(x: Tensor) -> Tensor:
@@ -188,8 +139,8 @@ class _Era:
         config = dict(config)
         if name == "Merge":
             return {**entry, **self.merge(config)}
-        if name in LAYERS_OF_TF:
-            return self.tf_op(entry, config)
+        if name in graph_calls.LAYERS and registry.custom(name) is None:
+            return {**entry, **graph_calls.operation(name, config), "registered_name": None}
         if registry.custom(name) is None:
             if name in _GONE:
                 check.fail(
@@ -254,15 +205,53 @@ class _Era:
         return config
 
     def merge(self, config: Config) -> Config:
-        mode = config.get("mode")
-        if mode not in _MERGE or "layers" in config:
-            check.fail("load_model", f"layer `{config.get('name')}` is a Merge of mode {mode!r}, which is not read")
-        new: Config = {"name": config.get("name"), "trainable": True}
-        if mode == "concat":
-            new["axis"] = config.get("concat_axis", -1)
-        if mode in ("dot", "cos"):
-            new |= {"axes": config.get("dot_axes", -1), "normalize": mode == "cos"}
-        return {"class_name": _MERGE[mode], "config": new}
+        """Keras 1: several tensors made one, and, first in a Sequential, the models side by side that they come from."""
+        name, mode = config.get("name"), config.get("mode")
+        new: Config = {"name": name, "trainable": True}
+        if mode in _MERGE:
+            if mode == "concat":
+                new["axis"] = config.get("concat_axis", -1)
+            if mode in ("dot", "cos"):
+                new |= {"axes": config.get("dot_axes", -1), "normalize": mode == "cos"}
+            entry = {"class_name": _MERGE[mode], "config": new}
+        else:
+            shape = config.get("output_shape") if config.get("output_shape_type") == "raw" else None
+            new |= {"function": mode, "function_type": config.get("mode_type"), "output_shape": shape}
+            entry = {
+                "class_name": "Lambda",
+                "config": self.lambda_({**new, "arguments": config.get("arguments") or {}}),
+            }
+        return entry if not config.get("layers") else self.side_by_side(str(name), config["layers"], entry)
+
+    def side_by_side(self, name: str, branches: list[Config], merge: Config) -> Config:
+        """A model of all the inputs of the branches."""
+        layers: list[Config] = []
+        starts: list[list[Any]] = []
+        ends: list[list[Any]] = []
+        for i, branch in enumerate(branches):
+            entry = self.entry(branch)
+            inner = entry["config"]["name"] = entry["config"].get("name") or f"{name}_branch_{i}"
+            places = []
+            for j, start in enumerate(_starts(branch)):
+                here = f"{inner}_input_{j}"
+                places.append([here, 0, 0])
+                config = {
+                    "name": here,
+                    "batch_shape": start.get("batch_input_shape"),
+                    "dtype": start.get("input_dtype"),
+                }
+                config["dtype"] = config["dtype"] or "float32"
+                layers.append({"class_name": "InputLayer", "config": config, "name": here, "inbound_nodes": []})
+            tensors = [self.tensor(p) for p in places]
+            call = {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": {}}
+            layers.append({**entry, "name": inner, "inbound_nodes": [call]})
+            starts += places
+            ends.append([inner, 0, 0])
+        call = {"args": [[self.tensor(p) for p in ends]], "kwargs": {}}
+        layers.append({**merge, "name": f"{name}_of", "inbound_nodes": [call]})
+        merge["config"]["name"] = f"{name}_of"
+        graph = {"name": name, "layers": layers, "input_layers": starts, "output_layers": [f"{name}_of", 0, 0]}
+        return {"class_name": "Functional", "config": graph}
 
     def lambda_(self, config: Config) -> Config:
         """The function by name; code only where the user gives a function for it."""
@@ -300,7 +289,7 @@ class _Era:
         self.shifts = _shifts(layers, config)
         for item in layers:
             entry = self.entry(item)
-            entry["inbound_nodes"] = [self.call(entry, node) for node in item["inbound_nodes"]]
+            entry["inbound_nodes"] = [self.call(item, entry, node) for node in item["inbound_nodes"]]
             new.append(entry)
             self.shifts = _shifts(layers, config)
         out = {**config, "layers": new}
@@ -323,11 +312,11 @@ class _Era:
         return [name, call - self.shifts.get(name, 0), output]
 
     def tensor(self, place: Any) -> Any:
-        if place[0] == "_CONSTANT_VALUE":
-            return place[2]
+        if not place or place[0] == "_CONSTANT_VALUE":
+            return place[2] if place else []
         return {"class_name": "__keras_tensor__", "config": {"keras_history": self.place(place)}}
 
-    def call(self, entry: Config, node: Any) -> Config:
+    def call(self, item: Config, entry: Config, node: Any) -> Config:
         """``{args, kwargs}`` for a call, which Keras 1 and 2 give as a list of ``[layer, call, output, kwargs]``."""
         if isinstance(node, dict) and "args" in node:
             return self._shifted(node)
@@ -337,16 +326,17 @@ class _Era:
         kwargs = {k: self.argument(v) for place in places[:1] if len(place) > 3 for k, v in (place[3] or {}).items()}
         tensors = [self.tensor(p) for p in places]
         name = entry["class_name"]
-        if "_old_function" in entry:
-            return self.tf_call(entry, tensors, kwargs)
+        if entry["class_name"] == "Stored":
+            return graph_calls.call(item["class_name"], item["config"], tensors, kwargs, isinstance(node[0], str))
         if name in ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM2D", "Bidirectional") and len(tensors) > 1:
             return {"args": tensors[:1], "kwargs": {**kwargs, "initial_state": tensors[1:]}}
         kwargs = {k: v for k, v in kwargs.items() if v is not None}
         return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": kwargs}
 
     def argument(self, value: Any) -> Any:
-        if isinstance(value, list) and len(value) in (3, 4) and value[0] in self.shifts and check.is_int(value[1]):
-            return self.tensor(value)
+        if isinstance(value, list) and len(value) in (3, 4) and isinstance(value[0], str) and check.is_int(value[1]):
+            if value[0] in self.shifts or value[0] == "_CONSTANT_VALUE":
+                return self.tensor(value)
         if isinstance(value, list):
             return [self.argument(v) for v in value]
         return {k: self.argument(v) for k, v in value.items()} if isinstance(value, dict) else value
@@ -358,41 +348,18 @@ class _Era:
             return {k: self._shifted(v) for k, v in x.items()}
         return [self._shifted(v) for v in x] if isinstance(x, list) else x
 
-    def tf_op(self, entry: Config, config: Config) -> Config:
-        function = config.get("function")
-        if function not in TF_OPS:
-            check.fail(
-                "load_model",
-                f"layer `{config.get('name')}` is the function tf.{function}, which has no op of that name here."
-                f"{check.nearest(str(function), TF_OPS)} Give a layer class as custom_objects={{'TFOpLambda': ...}}",
-            )
-        return {
-            **{k: v for k, v in entry.items() if k != "module"},
-            "class_name": TF_OPS[function][0],
-            "module": "keras.src.ops.numpy",
-            "config": {"name": config.get("name")},
-            "_old_function": function,
-        }
 
-    def tf_call(self, entry: Config, tensors: list[Any], kwargs: Config) -> Config:
-        from nyala.models.op_config import call_names
-
-        function = entry["_old_function"]
-        renamed = TF_OPS[function][1]
-        kwargs = {renamed.get(k, k): v for k, v in kwargs.items() if k not in ("name",) and v is not None}
-        if function == "__operators__.getitem":
-            kwargs["key"] = (
-                [_slice(s) for s in kwargs["key"]] if isinstance(kwargs["key"], list) else _slice(kwargs["key"])
-            )
-        first = call_names(TF_OPS[function][0])[0]
-        value = tensors if first == "xs" or TF_OPS[function][0] == "Stack" else tensors[0]
-        return {"args": [], "kwargs": {first: value, **kwargs}}
-
-
-def _slice(x: Any) -> Any:
-    if isinstance(x, Mapping) and {"start", "stop", "step"} <= x.keys():
-        return {"class_name": "__slice__", "config": dict(x)}
-    return x
+def _starts(entry: Config) -> list[Config]:
+    """The configs of the layers that a model of Keras 1 begins with."""
+    config = entry["config"]
+    if isinstance(config, dict) and "input_layers" in config:
+        by_name = {x.get("name"): x["config"] for x in config["layers"]}
+        return [by_name[place[0]] for place in config["input_layers"]]
+    layers = config["layers"] if isinstance(config, dict) else config
+    first = layers[0]
+    if first["class_name"] == "Merge":
+        return [start for branch in first["config"]["layers"] for start in _starts(branch)]
+    return _starts(first) if isinstance(first["config"], list) else [first["config"]]
 
 
 def _arguments(name: str) -> set[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nyala.base import check, registry
-from nyala.saving import archive, eras, hdf5, legacy, limits, safetensors, savedmodel, shards
+from nyala.saving import archive, eras, graph_calls, hdf5, legacy, limits, safetensors, savedmodel, shards
 from nyala.saving import config as config_
 
 
@@ -122,7 +122,7 @@ def _known(entry: dict[str, Any]) -> bool:
     from nyala.models.op_config import is_op
 
     name = str(entry["class_name"]).removeprefix("Custom>")
-    if name.startswith("__") or name in eras.CLASSES or name in ("Merge", "Policy", *eras.LAYERS_OF_TF):
+    if name.startswith("__") or name in eras.CLASSES or name in ("Merge", "Policy", *graph_calls.LAYERS):
         return True
     inner = entry["config"]
     return any(name in registry.names(role) for role in registry.HOMES) or (isinstance(inner, dict) and is_op(entry))

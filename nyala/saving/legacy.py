@@ -16,10 +16,10 @@ import numpy as np
 
 from nyala import losses, metrics
 from nyala._typing import Config
-from nyala.base import allowance, check, configurable
+from nyala.base import allowance, check, configurable, tracking
 from nyala.base.variable import Variable
 from nyala.saving import config as config_
-from nyala.saving import hdf5, layouts, limits
+from nyala.saving import eras, hdf5, layouts, limits
 from nyala.saving import weights as weights_
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def read_weights(model: Any, group: h5py.Group, *, by_name: bool = False, skip_m
         check.fail("load_weights", f"{group.file.filename} has no attribute layer_names, so it is no weights file")
     stored = {name: arrays for name in names if (arrays := _stored(hdf5.group(group, name)))}
     version, backend = hdf5.text(group, "keras_version"), hdf5.text(group, "backend")
-    layers = {layer.name: layer for layer in _layers(model)}
+    listed = _of_keras_1(model) if eras.major(version) < 2 else _layers(model)
+    layers = {layer.name: layer for layer in listed}
     own = [(name, variables) for name, layer in layers.items() if (variables := _in_order(layer))]
     wrong: list[str] = []
     todo: list[tuple[Variable, np.ndarray]] = []
@@ -237,6 +238,17 @@ def _match(
 
 def _layers(model: Any) -> list[Any]:
     return list(model.layers)
+
+
+def _of_keras_1(model: Any) -> list[Any]:
+    """Where a Sequential of Keras 1 begins with models side by side, their layers stood for them in files."""
+    first, *rest = _layers(model)
+    if len(getattr(first, "inputs", None) or ()) < 2:
+        return [first, *rest]
+    branches = [
+        inner for layer in _layers(first) for inner in (_of_keras_1(layer) if hasattr(layer, "layers") else [layer])
+    ]
+    return tracking.unique([*branches, *rest])
 
 
 def _top(model: Any) -> list[Variable]:

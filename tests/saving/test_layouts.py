@@ -235,6 +235,61 @@ def bidirectional(x: np.ndarray) -> tuple[dict[str, Any], Arrays, np.ndarray]:
     return config, [*stored, *stored], np.concatenate([y, backward], -1)
 
 
+# -- what Keras has no more ----------------------------------------------------------------------------------------------
+
+
+def locally_connected(implementation: int, first: bool = False) -> Any:
+    def row(x: np.ndarray) -> tuple[dict[str, Any], Arrays, np.ndarray]:
+        kernel, bias = random(2 * 3, 2 * 2 * 4, N), random(2, 3, N)  # places, window and channels, filters
+        image = np.moveaxis(x, 1, -1) if first else x
+        y = np.zeros((len(x), 2, 3, N), "float32")
+        whole = np.zeros((*image.shape[1:], 2, 3, N), "float32")
+        for i, j in np.ndindex(2, 3):
+            part = image[:, 2 * i : 2 * i + 2, j : j + 2]
+            part = np.moveaxis(part, -1, 1) if first else part
+            y[:, i, j] = part.reshape(len(x), -1) @ kernel[3 * i + j]
+            if not first:
+                whole[2 * i : 2 * i + 2, j : j + 2, :, i, j] = kernel[3 * i + j].reshape(2, 2, 4, N)
+        y = np.moveaxis(y, -1, 1) + bias.reshape(N, 2, 3) if first else y + bias
+        config = {"filters": N, "kernel_size": [2, 2], "strides": [2, 1], "implementation": implementation}
+        config |= {"data_format": "channels_first" if first else "channels_last"}
+        stored = {1: kernel, 2: whole, 3: kernel.transpose(*((2, 0, 1) if first else (0, 2, 1))).reshape(-1)}
+        return config | {"batch_input_shape": [None, *x.shape[1:]]}, [stored[implementation], bias], y
+
+    return row
+
+
+def maxout(x: np.ndarray) -> tuple[dict[str, Any], Arrays, np.ndarray]:
+    kernel, bias = random(2, 4, N), random(2, N)
+    config = {"output_dim": N, "nb_feature": 2, "init": "glorot_uniform", "batch_input_shape": [None, 4]}
+    return config, [kernel, bias], (np.einsum("nc,kcu->nku", x, kernel) + bias).max(1)
+
+
+def highway(x: np.ndarray) -> tuple[dict[str, Any], Arrays, np.ndarray]:
+    kernel, carry, bias, carry_bias = stored = [random(4, 4), random(4, 4) + 1, random(4), random(4) - 1]
+    t = sigmoid(x @ carry + carry_bias)
+    config = {"activation": "tanh", "init": "glorot_uniform", "bias": True, "batch_input_shape": [None, 4]}
+    return config, stored, t * np.tanh(x @ kernel + bias) + (1 - t) * x
+
+
+def softplus(x: np.ndarray) -> tuple[dict[str, Any], Arrays, np.ndarray]:
+    alpha, beta = random(4), random(4) + 1
+    config = {"alpha_init": 0.2, "beta_init": 5.0, "batch_input_shape": [None, 4]}
+    return config, [alpha, beta], alpha * np.log1p(np.exp(beta * x))
+
+
+def srelu(x: np.ndarray) -> tuple[dict[str, Any], Arrays, np.ndarray]:
+    stored = [random(4) - 0.5, random(4), random(4) + 0.1, random(4) + 2]
+    left, slope, width, steep = stored
+    right = left + np.abs(width)
+    y = np.where(x < left, left + slope * (x - left), np.where(x > right, right + steep * (x - right), x))
+    return {"t_left_init": "zero", "a_right_init": "one", "batch_input_shape": [None, 4]}, stored, y
+
+
+def thresholded(x: np.ndarray) -> tuple[dict[str, Any], Arrays, np.ndarray]:
+    return {"theta": 0.2, "batch_input_shape": [None, 4]}, [], np.where(x > 0.2, x, 0)
+
+
 STEPS, IMAGE, VOLUME, FILM = (2, 5, 4), (2, 4, 4, 4), (2, 4, 4, 3, 4), (2, 3, 4, 4, 4)
 ROWS: dict[str, tuple[str, Any, tuple[int, ...], str | None, str | None]] = {
     "lstm": ("LSTM", keras_1_lstm, STEPS, "1.2.2", None),
@@ -261,6 +316,22 @@ ROWS: dict[str, tuple[str, Any, tuple[int, ...], str | None, str | None]] = {
     "theano transpose": ("Conv2DTranspose", theano("Conv2DTranspose"), IMAGE, "2.0.8", "theano"),
     "theano convlstm": ("ConvLSTM2D", conv_lstm("tf", 2), FILM, "2.0.8", "theano"),
     "batch normalization": ("BatchNormalization", batch_normalization, STEPS, "1.0.8", None),
+    "locally connected": ("LocallyConnected2D", locally_connected(1), (2, 4, 4, 4), "2.2.4", "tensorflow"),
+    "locally connected, first": ("LocallyConnected2D", locally_connected(1, True), (2, 4, 4, 4), "2.2.4", "tensorflow"),
+    "locally connected, masked": ("LocallyConnected2D", locally_connected(2), (2, 4, 4, 4), "2.15.0", "tensorflow"),
+    "locally connected, sparse": ("LocallyConnected2D", locally_connected(3), (2, 4, 4, 4), "2.15.0", "tensorflow"),
+    "locally connected, sparse, first": (
+        "LocallyConnected2D",
+        locally_connected(3, True),
+        (2, 4, 4, 4),
+        "2.15.0",
+        "tensorflow",
+    ),
+    "maxout": ("MaxoutDense", maxout, (2, 4), "1.2.2", None),
+    "highway": ("Highway", highway, (2, 4), "1.2.2", None),
+    "parametric softplus": ("ParametricSoftplus", softplus, (2, 4), "1.2.2", None),
+    "srelu": ("SReLU", srelu, (2, 4), "1.2.2", None),
+    "thresholded relu": ("ThresholdedReLU", thresholded, (2, 4), "2.15.0", "tensorflow"),
     "dense over time": ("TimeDistributedDense", dense_over_time, STEPS, None, None),
 }
 
@@ -273,3 +344,35 @@ def test_layouts(name: str, tmp_path: Path) -> None:
     write(tmp_path / "m.h5", class_name, config, arrays, version, backend)
     model = load_model(tmp_path / "m.h5")
     np.testing.assert_allclose(np.asarray(model(x)), y, rtol=1e-4, atol=1e-5)
+
+
+def test_models_side_by_side(tmp_path: Path) -> None:
+    """A Sequential of Keras 1 that begins with a Merge: its layers stood in the file one after the other."""
+
+    def dense(name: str, inputs: int, units: int, **more: Any) -> dict[str, Any]:
+        shape = {"batch_input_shape": [None, inputs], "input_dtype": "float32"} if inputs else {}
+        config = {"name": name, "trainable": True, "output_dim": units, "activation": "linear", **shape, **more}
+        return {"class_name": "Dense", "config": config}
+
+    def merge(name: str, mode: str, *models: Any) -> dict[str, Any]:
+        config = {"name": name, "mode": mode, "mode_type": "raw", "concat_axis": -1, "dot_axes": -1, "arguments": {}}
+        branches = [{"class_name": "Sequential", "config": m} for m in models]
+        return {"class_name": "Merge", "config": {**config, "output_shape": None, "layers": branches}}
+
+    inner = [merge("inner", "mul", [dense("a", 2, 3)], [dense("b", 4, 3)]), dense("c", 0, 3)]
+    layers = [merge("outer", "concat", inner, [dense("d", 5, 2)]), dense("e", 0, 1)]
+    weights = {n: random(*s) for n, s in {"a": (2, 3), "b": (4, 3), "c": (3, 3), "d": (5, 2), "e": (5, 1)}.items()}
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": layers})
+        file.attrs["keras_version"] = "1.2.2"
+        group = file.create_group("model_weights")
+        group.attrs["keras_version"] = "1.2.2"
+        group.attrs["layer_names"] = [n.encode() for n in weights]
+        for name, value in weights.items():
+            group.create_group(name).attrs["weight_names"] = [b"W", b"b"]
+            group[name]["W"], group[name]["b"] = value, random(value.shape[1])
+    model = load_model(tmp_path / "m.h5")
+    a, b, d = random(2, 2), random(2, 4), random(2, 5)
+    y = {n: lambda x, n=n: x @ weights[n] + random(weights[n].shape[1]) for n in weights}
+    expected = y["e"](np.concatenate([y["c"](y["a"](a) * y["b"](b)), y["d"](d)], -1))
+    np.testing.assert_allclose(model.predict([a, b, d], verbose=0), expected, rtol=1e-5, atol=1e-6)
