@@ -13,7 +13,7 @@ from nyala.models.model import clone_model
 from nyala.saving import deserialize_keras_object, serialize_keras_object
 from nyala.training.data import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
 from nyala.training.progress import Progbar
-from nyala.utils import legacy
+from nyala.utils import bounding_boxes, legacy
 from nyala.utils.arrays import normalize, to_categorical
 from nyala.utils.config import Config
 from nyala.utils.files import get_file
@@ -48,6 +48,7 @@ __all__ = [
     "Sequence",
     "array_to_img",
     "audio_dataset_from_directory",
+    "bounding_boxes",
     "clear_session",
     "clone_model",
     "custom_object_scope",

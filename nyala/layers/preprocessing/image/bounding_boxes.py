@@ -168,7 +168,7 @@ def affine_transform(
     center_y: TensorLike | None = None,
     bounding_box_format: str = "xyxy",
 ) -> Tensor:
-    """The boxes around what is in them after the image is sheared, scaled and turned about a centre, then moved.
+    """The boxes around what is in them after the image is moved, scaled and turned about a centre, then sheared, down first.
 
     Args:
         angle, shear_x, shear_y: in degrees, one for each image; a positive angle turns counter-clockwise.
@@ -190,9 +190,10 @@ def affine_transform(
     tx, ty = ops.tan(shear_x), ops.tan(shear_y)
 
     def move(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        x, y = x - cx, y - cy
-        x, y = x + tx * y, y + ty * x
-        return cos * x + sin * y + cx + one(translate_x) * w, cos * y - sin * x + cy + one(translate_y) * h
+        x, y = x - cx + one(translate_x) * w, y - cy + one(translate_y) * h
+        x, y = cos * x + sin * y, cos * y - sin * x
+        y = y + ty * x
+        return x + tx * y + cx, y + cy
 
     return convert_format(moved_corners(corners, move), "xyxy", source, height, width)
 
