@@ -52,6 +52,26 @@ class Attribute:
         return self if obj is None else self.get(obj)
 
 
+def takes(**older: str | None) -> Callable[[F], F]:
+    """A function or constructor that has these older arguments, too: today's name of each, ``None`` if it needs none."""
+
+    def decorate(function: F) -> F:
+        owner = function.__qualname__.removesuffix(".__init__")
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for name in [n for n in older if n in kwargs]:
+                value, today = kwargs.pop(name), older[name]
+                tell(f"{owner}({name}=...)", "left out" if today is None else f"{owner}({today}=...)")
+                if today is not None:
+                    kwargs[today] = _VALUES.get(today, {}).get(value, value) if isinstance(value, str) else value
+            return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
 # -- layers ------------------------------------------------------------------------------------------------------------
 
 LAYER_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
@@ -221,6 +241,21 @@ def takes_old_weight(method: F) -> F:
     return add_weight  # type: ignore[return-value]
 
 
+def takes_old_loss(method: F) -> F:
+    """``add_loss(losses, inputs)``: what a loss depends on needs no telling today."""
+
+    @functools.wraps(method)
+    def add_loss(self: Any, loss: Any = None, *inputs: Any, **kwargs: Any) -> None:
+        if inputs or kwargs:
+            loss = kwargs.pop("losses", loss)
+            if inputs or "inputs" in kwargs:
+                tell("add_loss(losses, inputs)", "add_loss(loss)")
+                kwargs.pop("inputs", None)
+        return method(self, loss, **kwargs)
+
+    return add_loss  # type: ignore[return-value]
+
+
 def _is_dtype(name: str) -> bool:
     from nyala.backends import dtypes
 
@@ -257,6 +292,9 @@ def loop_arguments(method: F) -> F:
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs = renamed(name, kwargs)
+        if kwargs.pop("show_accuracy", False) and "accuracy" not in self.metrics_names:
+            tell(f"{name}(show_accuracy=True)", "compile(metrics=['accuracy'])")
+            self.compile(self.optimizer, self.loss, metrics=["accuracy"])
         queue = {k: kwargs.pop(k) for k in _QUEUE if k in kwargs}
         if queue:
             _set_queue(name, args[0] if args else kwargs.get("x"), queue)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from nyala import ops
 from nyala._typing import Nest
 from nyala.base import check, masks, naming, old, tree
+from nyala.graph import closures
 from nyala.graph.function import Function
 from nyala.graph.node import OpCall
 from nyala.graph.symbolic import SymbolicTensor
@@ -42,8 +44,9 @@ class Functional(Model):
         if isinstance(inputs, tuple):
             inputs = list(inputs)
         self._function = _quick(Function(inputs, outputs, who))
-        self._with_losses: Function | None = None
+        self._extended: Function | None = None
         self._graph_losses: list[SymbolicTensor] = []
+        self._named: list[SymbolicTensor] = []
         # Inputs inside another model's graph get an InputLayer of their own; the plan is still fed at the old place.
         heads = [x if x.node is not None and x.node.is_input else _head(x) for x in self._function.flat_inputs]
         self._input_tensors = heads
@@ -59,7 +62,14 @@ class Functional(Model):
         self._backend = self._function.flat_inputs[0].backend if self._function.flat_inputs else None
         self.built = True
 
-    _untracked = Model._untracked | {"operations", "_function", "_with_losses", "_graph_losses", "_input_tensors"}
+    _untracked = Model._untracked | {
+        "operations",
+        "_function",
+        "_extended",
+        "_graph_losses",
+        "_named",
+        "_input_tensors",
+    }
 
     @property
     def layers(self) -> list[Layer]:
@@ -110,13 +120,14 @@ class Functional(Model):
             for x, m in zip(flat, tree.flatten(mask)):
                 if m is not None:
                     masks.set_mask(x, m)
-        if self._with_losses is None:
+        if self._extended is None:
             return self._function.run(flat)
-        outputs, found = self._with_losses.run(flat)
-        for loss in found:
+        outputs, losses, self._named_values = self._extended.run(flat)
+        for loss in losses:
             super().add_loss(ops.mean(loss))
         return outputs
 
+    @old.takes_old_loss
     def add_loss(self, loss: Any) -> None:
         """Add a loss to that of ``compile``: in a call a scalar; or, as in Keras 2, a symbolic tensor of the model's graph,
         whose mean is added in every call.
@@ -126,10 +137,42 @@ class Functional(Model):
             super().add_loss(loss)
             return
         old.tell("model.add_loss(symbolic tensor)", "a layer that calls self.add_loss(value) in its call")
-        self._graph_losses += given
-        both = [self._function.outputs, self._graph_losses]
-        self._with_losses = _quick(Function(self._function.inputs, both, check.who(self)))
+        self._extend([*self._graph_losses, *given], self._named)
+
+    def _extend(self, losses: list[SymbolicTensor], named: list[SymbolicTensor]) -> None:
+        """Let a call give what losses and metrics need beside the outputs."""
+        wanted = [self._function.outputs, losses, named]
+        self._extended = _quick(Function(self._function.inputs, wanted, check.who(self)))
+        self._graph_losses, self._named = losses, named
         self._forget_steps()
+
+    def _bind_to_graph(self, given: Any) -> Any:
+        def bound(fn: Any) -> Any:
+            named = closures.named_by(fn)
+            if not named:
+                return fn
+            old.tell("a loss or metric that names tensors of the model", "a layer that calls self.add_loss in its call")
+            new = [x for x in named if not any(x is known for known in self._named)]
+            try:
+                self._extend(self._graph_losses, [*self._named, *new])
+            except ValueError as error:
+                error.add_note(
+                    f"compile was given `{getattr(fn, '__name__', fn)}`, which names {[x.name for x in named]}"
+                )
+                raise
+            graph = closures.GraphFunction(fn, named)
+
+            @functools.wraps(fn)
+            def call(*args: Any) -> Any:
+                return graph([self._value_of(x) for x in named], *args)
+
+            return call
+
+        return closures.bind(given, bound)
+
+    def _value_of(self, tensor: SymbolicTensor) -> Any:
+        """The value that a tensor of the graph had in the last call."""
+        return next(value for x, value in zip(self._named, self._named_values) if x is tensor)
 
     def _match(self, inputs: Nest) -> list[Any]:
         """The values in the order of the graph's inputs, checked and cast to their dtypes."""

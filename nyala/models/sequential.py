@@ -10,6 +10,7 @@ from nyala._typing import Config, Nest
 from nyala.base import check, configurable, naming, old, tree
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers.base import Layer
+from nyala.layers.core import Embedding
 from nyala.layers.input import InputLayer
 from nyala.models.functional import Functional
 from nyala.models.model import Model
@@ -105,6 +106,8 @@ class Sequential(Model):
             self._make_graph(first.input, self._stack)  # type: ignore[attr-defined]
             return
         if not isinstance(first, InputLayer):
+            if input_shape is None and isinstance(first, Embedding):
+                input_shape = (None, None)  # rows of indices, as Keras 1 and 2 took it
             if input_shape is None:
                 check.fail(self, "its input shape is not known; give build(input_shape) or start with Input(shape=...)")
             if not isinstance(input_shape, (list, tuple)) or isinstance(
@@ -140,6 +143,7 @@ class Sequential(Model):
                 x = layer(x)
         return x
 
+    @old.takes_old_loss
     def add_loss(self, loss: Any) -> None:
         """Add a loss to that of ``compile``, as ``Functional.add_loss`` does."""
         if any(isinstance(x, SymbolicTensor) for x in tree.flatten(loss)):
@@ -147,6 +151,18 @@ class Sequential(Model):
             self._forget_steps()
         else:
             super().add_loss(loss)
+
+    def _bind_to_graph(self, given: Any) -> Any:
+        return given if self._functional is None else self._functional._bind_to_graph(given)
+
+    @property
+    def _named_values(self) -> list[Any]:
+        return [] if self._functional is None else self._functional._named_values
+
+    @_named_values.setter
+    def _named_values(self, values: list[Any]) -> None:
+        if self._functional is not None:
+            self._functional._named_values = values
 
     def _graph(self) -> Any:
         return self._functional

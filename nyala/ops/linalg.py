@@ -101,8 +101,14 @@ def cross(
     return moveaxis(stack([first, second, third], -1), -1, axisc)
 
 
-def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
-    """The sum of products over repeated letters, e.g. ``"bij,bjk->bik"`` (https://numpy.org/doc/stable/reference/generated/numpy.einsum.html)."""
+def einsum(subscripts: str, *operands: TensorLike, **kwargs: Any) -> Tensor:
+    """The sum of products over repeated letters, e.g. ``"bij,bjk->bik"`` (https://numpy.org/doc/stable/reference/generated/numpy.einsum.html).
+
+    ``optimize``, which NumPy and Keras have, is taken and not needed: the backend itself finds the order of the products.
+    """
+    kwargs.pop("optimize", None)
+    if kwargs:
+        check.fail("einsum", f"got the unknown arguments {sorted(kwargs)}; it takes `optimize` only", TypeError)
     return _einsum(list(operands), subscripts)
 
 

@@ -29,7 +29,7 @@ class Trainer(OldTrainer):
         {
             "optimizer", "history", "_loss_tracker", "_compile_loss", "_compile_metrics", "_compiled", "_compile_args",
             "_steps", "_made_in", "stop_training", "_trained_variables", "_trainable_at_compile", "train_function", "test_function",
-            "predict_function",
+            "predict_function", "_named_values",
         }
     )  # fmt: skip
 
@@ -49,6 +49,8 @@ class Trainer(OldTrainer):
     _trained_variables: list[Variable]
     _trainable_at_compile: tuple[tuple[Any, bool], ...] = ()
     _told_of_trainable: bool = False
+    _named_values: list[Tensor] = []
+    """What tensors of the graph that a loss or metric names were in the last call."""
 
     # -- compile -----------------------------------------------------------------------------------------------------
 
@@ -91,8 +93,9 @@ class Trainer(OldTrainer):
         if auto_scale_loss and half and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
             self.optimizer = optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale_optimizer")
         names = self._known_output_names()
-        self._compile_loss = CompileLoss(loss, loss_weights, names) if loss is not None else None
-        self._compile_metrics = CompileMetrics(metrics, weighted_metrics, names)
+        losses, plain, weighted = (self._bind_to_graph(x) for x in (loss, metrics, weighted_metrics))
+        self._compile_loss = CompileLoss(losses, loss_weights, names) if loss is not None else None
+        self._compile_metrics = CompileMetrics(plain, weighted, names)
         self._loss_tracker = metrics_mean("loss")
         self._compile_args = {
             "optimizer": optimizer,
@@ -141,6 +144,10 @@ class Trainer(OldTrainer):
     def loss(self) -> Any:
         """The ``loss`` given to ``compile``."""
         return self._compile_args["loss"] if self._compiled else None
+
+    def _bind_to_graph(self, given: Any) -> Any:
+        """Losses or metrics with the functions among them that name tensors of this model's graph made to work with values."""
+        return given
 
     def _known_output_names(self) -> list[str] | None:
         try:
@@ -246,17 +253,18 @@ class Trainer(OldTrainer):
         x, y, sample_weight = data_.unpack_x_y_sample_weight(data)
         optimizer = self.optimizer
 
-        def forward() -> tuple[Tensor, tuple[Tensor, Nest]]:
+        def forward() -> tuple[Tensor, tuple[Tensor, Nest, list[Tensor]]]:
             y_pred = self(x, training=True)  # type: ignore[operator]
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-            return optimizer.scale_loss(loss), (loss, y_pred)
+            return optimizer.scale_loss(loss), (loss, y_pred, self._named_values)
 
         variables = self._trained()
         if variables:
-            (_, (loss, y_pred)), gradients = backends.current().value_and_grad(forward, variables, has_aux=True)()
+            step = backends.current().value_and_grad(forward, variables, has_aux=True)
+            (_, (loss, y_pred, self._named_values)), gradients = step()
             optimizer.apply(gradients, variables)
         else:
-            _, (loss, y_pred) = forward()
+            _, (loss, y_pred, _) = forward()
         return self._after_step(x, y, y_pred, sample_weight, loss, want_logs)
 
     def _trained(self) -> list[Variable]:
@@ -301,10 +309,13 @@ class Trainer(OldTrainer):
         if share != 1.0:
             loss = loss / share
         self._loss_tracker.add_mean(loss, ops.shape(x if hasattr(x, "shape") else tree.flatten(x)[0])[0])
+        logs = None
         if want_logs or self._overrides("compute_metrics"):
-            return loss, self.compute_metrics(x, y, y_pred, sample_weight)
-        self._update_metrics(y, y_pred, sample_weight)
-        return loss, None
+            logs = self.compute_metrics(x, y, y_pred, sample_weight)
+        else:
+            self._update_metrics(y, y_pred, sample_weight)
+        self._named_values = []
+        return loss, logs
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
