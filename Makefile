@@ -1,4 +1,4 @@
-# make demo | make test | make test-long | make lint: each makes its environment in .venv first, once.
+# make demo | make test | make test-long | make lint | make docs: each makes its environment in .venv first, once.
 PYTHON ?= python3
 BACKEND ?= jax
 export NYALA_BACKEND = $(BACKEND)
@@ -20,7 +20,7 @@ endif
 NEEDS_torch = $(TORCH)
 NEEDS_tensorflow = $(TENSORFLOW)
 
-.PHONY: demo test test-long lint format clean
+.PHONY: demo test test-long lint docs format clean
 
 demo: $(VENV)/.demo-$(BACKEND)
 	$(BIN)/python examples/mnist_cnn.py --backend $(BACKEND) \
@@ -38,6 +38,10 @@ lint: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+# The site, in build/site; no warnings.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -52,6 +56,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	$(PIP) $(TORCH)
 	$(PIP) -e '.[dev]'
 	touch $@ $(foreach b,jax torch tensorflow,$(VENV)/.demo-$(b))
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/.made
+	$(PIP) -e '.[docs]'
+	touch $@
 
 $(VENV)/.demo-%: pyproject.toml | $(VENV)/.made
 	$(PIP) -e '.[demo]' $(NEEDS_$*)
