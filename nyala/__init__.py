@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nyala import datasets as datasets
     from nyala import distribution as distribution
     from nyala import dtype_policies as dtype_policies
+    from nyala import export as export
     from nyala import initializers as initializers
     from nyala import layers as layers
     from nyala import legacy as legacy
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 
 _MODULES = frozenset({
     "activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution",
-    "dtype_policies",
+    "dtype_policies", "export",
     "initializers", "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers",
     "preprocessing", "random", "regularizers", "saving", "schedules", "tree", "utils", "wrappers",
 })  # fmt: skip

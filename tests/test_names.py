@@ -18,10 +18,9 @@ NAMESPACES = (
 ).split()
 
 ABSENT: dict[str, str] = {
-    "keras": "Quantizer distillation export quantizers visualization",
+    "keras": "Quantizer distillation quantizers visualization",
     "callbacks": "OrbaxCheckpoint",
     "distillation": "*",
-    "export": "*",
     "quantizers": "*",
     "utils": "FeatureSpace",
     "visualization": "*",

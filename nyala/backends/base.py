@@ -42,6 +42,13 @@ class TensorSpec:
     dtype: str
 
 
+@dataclass(frozen=True)
+class NamedSpec(TensorSpec):
+    """An input of an exported function."""
+
+    name: str | None = None
+
+
 class BackendBase:
     name: str = ""
     tensor_types: tuple[type, ...] = ()
@@ -233,8 +240,26 @@ class BackendBase:
             f"a SavedModel runs on tensorflow, the backend is {self.name}: nyala.backend_scope('tensorflow')"
         )
 
+    def call_saved(self, fn: Callable[..., Nest], inputs: Nest, kwargs: dict[str, Any]) -> Nest:
+        """Call a function in what ``load_saved_model`` gave."""
+        raise NotImplementedError
+
     def saved_variables(self, loaded: Any) -> list[Variable]:
         """The variables in what ``load_saved_model`` gave."""
+        raise NotImplementedError
+
+    # -- export ------------------------------------------------------------------------------------------------------
+    # A signature is a list with an entry for each positional argument: a nest of ``NamedSpec``.
+
+    export_formats: tuple[str, ...] = ()
+    """The formats of ``Model.export`` that the library, or one beside it, writes."""
+
+    def export(self, format: str, layer: Any, signature: list[Nest], path: str, options: dict[str, Any]) -> None:
+        """Write the inference of a built layer; the formats but SavedModel, which is made of endpoints."""
+        raise NotImplementedError
+
+    def endpoint(self, fn: Callable[..., Nest], signature: list[Nest], archive: Any, options: dict[str, Any]) -> Any:
+        """``fn`` as a ``tf.function`` over the variables that ``archive`` (``savedmodel.Archive``) has for those it reads."""
         raise NotImplementedError
 
     def user_code(self, fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -209,13 +209,13 @@ class TFSMLayer(_Foreign):
 
     def _endpoint(self, name: str) -> Any:
         signatures = getattr(self._loaded, "signatures", {})
-        found = signatures.get(name) or getattr(self._loaded, name, None)
-        if found is None:
+        found = getattr(self._loaded, name, None) or signatures.get(name)
+        if not callable(found):
             check.fail(self, f"{self.filepath} has no endpoint {name!r}; its signatures are {list(signatures)}")
         return found
 
     def call(self, inputs: TensorLike, training: bool = False, **kwargs: Any) -> Nest:
-        return (self._train if training else self._serve)(inputs, **kwargs)
+        return self._backend.call_saved(self._train if training else self._serve, inputs, kwargs)
 
     def get_config(self) -> Config:
         names = ("filepath", "call_endpoint", "call_training_endpoint")

@@ -111,19 +111,9 @@ class Model(Trainer, Layer):
 
     def to_backend(self, name: str) -> Model:
         """Move the model with its optimizer and metrics to another backend; every value moves bit for bit."""
-        target = backends.get(name)
         for variable in self._all_variables():
             variable.move_to(name)
-        for layer in self._flatten_layers():
-            layer._backend = target
-            graph = layer._graph() if isinstance(layer, Model) else None
-            for part in [layer, graph] if graph is not None and graph is not layer else [layer]:
-                part._backend = target
-                for op in getattr(part, "operations", [part]):
-                    for node in op.nodes:
-                        for x in (*node.inputs, *node.flat_outputs):
-                            if isinstance(x, SymbolicTensor):
-                                x.backend = target
+        point_to(self, backends.get(name))
         self._forget_steps()
         scope.python_state.changed()
         return self
@@ -193,6 +183,19 @@ class Model(Trainer, Layer):
 
         return load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the model's inference for other programs to run; see ``nyala.export.export_model``."""
+        from nyala.export import export_model
+
+        export_model(self, filepath, format, verbose, input_signature, **kwargs)
+
     def to_json(self, **kwargs: Any) -> str:
         """The architecture as JSON."""
         import json
@@ -200,6 +203,20 @@ class Model(Trainer, Layer):
         from nyala.base import configurable
 
         return json.dumps(configurable.serialize_object(self), **kwargs)
+
+
+def point_to(whole: Layer, target: Any) -> None:
+    """Let a layer with all below it compute on another backend, where its variables are already."""
+    for layer in whole._flatten_layers():
+        layer._backend = target
+        graph = layer._graph() if isinstance(layer, Model) else None
+        for part in [layer, graph] if graph is not None and graph is not layer else [layer]:
+            part._backend = target
+            for op in getattr(part, "operations", [part]):
+                for node in op.nodes:
+                    for x in (*node.inputs, *node.flat_outputs):
+                        if isinstance(x, SymbolicTensor):
+                            x.backend = target
 
 
 def _is_graph(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -280,6 +280,13 @@ class Core(BackendBase):
         plain = super().show
         jax.debug.callback(lambda value: plain(message, value, summarize), x)
 
+    export_formats = ("tf_saved_model",)
+
+    def endpoint(self, *args: Any) -> Any:
+        from nyala.backends.jax import export
+
+        return export.endpoint(self, *args)
+
     # -- random numbers ----------------------------------------------------------------------------------------------
 
     def profiler(self, log_dir: str) -> AbstractContextManager[Any]:

@@ -243,6 +243,16 @@ class Backend(BackendBase):
     def load_saved_model(self, path: str) -> Any:
         return tf.saved_model.load(path)
 
+    def call_saved(self, fn: Callable[..., Nest], inputs: Nest, kwargs: dict[str, Any]) -> Nest:
+        outputs = fn(inputs, **kwargs)
+        # The function forgets how many rows it got; without them no model could be built of it.
+        rows = {x.shape[0] for x in tree.flatten(inputs) if len(x.shape)}
+        if len(rows) == 1 and None not in rows:
+            for x in tree.flatten(outputs):
+                if x.shape.rank and x.shape[0] is None:
+                    x.set_shape((*rows, *x.shape[1:]))
+        return outputs
+
     def saved_variables(self, loaded: Any) -> list[Variable]:
         trained = {id(v) for v in getattr(loaded, "trainable_variables", ())}
         found = {id(v): v for v in (*getattr(loaded, "variables", ()), *_held(loaded))}
@@ -250,6 +260,18 @@ class Backend(BackendBase):
             if trained and id(v) not in trained:
                 v._trainable = False
         return [self._adopted(v) for v in found.values()]
+
+    export_formats = ("tf_saved_model", "onnx", "openvino", "litert")
+
+    def export(self, *args: Any) -> None:
+        from nyala.backends.tensorflow import export
+
+        export.export(self, *args)
+
+    def endpoint(self, *args: Any) -> Any:
+        from nyala.backends.tensorflow import export
+
+        return export.endpoint(self, *args)
 
     def user_code(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Python's control flow over tensors works in what a user wrote, as under ``tf.function``."""

@@ -312,6 +312,13 @@ class Backend(BackendBase):
     def adopt(self, x: Any) -> list[Variable]:
         return module.adopt(self, x)
 
+    export_formats = ("torch", "onnx", "openvino")
+
+    def export(self, *args: Any) -> None:
+        from nyala.backends.torch import export
+
+        export.export(self, *args)
+
     compile = step.compile
     compile_loop = step.compile_loop
 

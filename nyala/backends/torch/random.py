@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +42,17 @@ def _generator(seed: Tensor, device: torch.device) -> torch.Generator | None:
     return found.manual_seed(mixed ^ mixed >> 27)
 
 
+class _Export(threading.local):
+    running = False
+
+
+export = _Export()
+"""``torch.export`` has fake tensors, too, but must see all of what is computed."""
+
+
 def _faking() -> bool:
-    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+    """Whether only shapes are being found."""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None and not export.running
 
 
 def _uniform(shape: Sequence[int], seed: Tensor, dtype: Any) -> Tensor:

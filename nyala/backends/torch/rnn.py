@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nyala.backends.torch.random import _faking
+from nyala.backends.torch.random import _faking, export
 
 _SHUT = 1e4
 """Added to a gate's sum, of either sign, it leaves nothing of the gate's gradient; float16 can hold it."""
@@ -38,14 +38,15 @@ def fused_rnn(
     sequences: bool,
     cudnn: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
-    if _faking() or torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(inputs):  # pyright: ignore[reportAttributeAccessIssue]
-        return None
-    if inputs.shape[1] == 0 or inputs.shape[0] == 0:
-        return None
+    if not export.running:
+        if _faking() or torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(inputs):  # pyright: ignore[reportAttributeAccessIssue]
+            return None
+        if inputs.shape[1] == 0 or inputs.shape[0] == 0:
+            return None
     if not cudnn and torch.backends.cudnn.enabled:
         with torch.backends.cudnn.flags(enabled=False):
             return fused_rnn(kind, inputs, states, kernel, recurrent_kernel, bias, mask, sequences, True)
-    if mask is not None and bool(mask.all()):
+    if mask is not None and not export.running and bool(mask.all()):
         mask = None
     if kind == "gru":
         kernel, recurrent_kernel = _reset_first(kernel), _reset_first(recurrent_kernel)

@@ -1,0 +1,35 @@
+"""Exported files take their place when they are complete."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nyala.base import check
+
+_MARK = "saved_model.pb"
+
+
+@contextmanager
+def in_place(path: Path) -> Iterator[Path]:
+    """A file or folder to write in place of ``path``, with whatever files belong beside it.
+
+    Raises FileExistsError for a folder with something else in it than a SavedModel.
+    """
+    if path.is_dir() and any(path.iterdir()) and not (path / _MARK).exists():
+        check.fail("export", f"{path} is a folder that holds no SavedModel, so it is left alone", FileExistsError)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
+        new = Path(beside) / "new"
+        new.mkdir()
+        yield new / path.name
+        if path.is_dir():
+            path.rename(Path(beside) / "old")
+        for made in sorted(new.iterdir()):
+            os.replace(made, path.parent / made.name)
+
+
+__all__ = ["in_place"]
