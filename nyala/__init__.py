@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nyala import schedules as schedules
     from nyala import tree as tree
     from nyala import utils as utils
+    from nyala import visualization as visualization
     from nyala import wrappers as wrappers
     from nyala.backends import backend_scope as backend_scope
     from nyala.backends import device as device
@@ -69,7 +70,7 @@ _MODULES = frozenset({
     "activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution",
     "dtype_policies", "export",
     "initializers", "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers",
-    "preprocessing", "random", "regularizers", "saving", "schedules", "tree", "utils", "wrappers",
+    "preprocessing", "random", "regularizers", "saving", "schedules", "tree", "utils", "visualization", "wrappers",
 })  # fmt: skip
 
 _HOMES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import math
 import re
@@ -17,6 +18,7 @@ from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers.base import Layer
 from nyala.models.model import Model
+from nyala.training.progress import in_notebook
 
 
 def print_summary(
@@ -29,6 +31,9 @@ def print_summary(
     layer_range: Sequence[str] | None = None,
 ) -> None:
     """Print the table; arguments as for ``Model.summary``."""
+    if print_fn is None and in_notebook():
+        _display(model, line_length, positions, expand_nested, show_trainable, layer_range)
+        return
     text = summary_text(
         model, line_length, positions, expand_nested, show_trainable, layer_range, plain=print_fn is not None
     )
@@ -36,6 +41,35 @@ def print_summary(
         sys.stdout.write(text)
     else:
         print_fn(text.rstrip("\n"))
+
+
+def _display(
+    model: Any,
+    line_length: int | None,
+    positions: Sequence[float] | None,
+    expand_nested: bool,
+    show_trainable: bool,
+    layer_range: Sequence[str] | None,
+) -> None:
+    """One display of a table that the notebook lays out; as text where it shows no HTML."""
+    from IPython.display import display  # pyright: ignore[reportMissingImports]
+
+    columns, rows = _cells(model, expand_nested, show_trainable, layer_range)
+    sides = [f'style="text-align:{side}"' for _, side in columns]
+    head = "".join(f"<th {s}>{html.escape(title)}</th>" for (title, _), s in zip(columns, sides))
+    body = "".join(
+        "<tr>" + "".join(f"<td {s}>{_leading(cell)}</td>" for cell, s in zip(row, sides)) + "</tr>" for row in rows
+    )
+    totals = "<br>".join(html.escape(line.strip()) for line in _totals(model))
+    page = f"<b>Model: {html.escape(model.name)}</b><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{totals}"
+    text = summary_text(model, line_length, positions, expand_nested, show_trainable, layer_range, plain=True)
+    display({"text/html": page, "text/plain": text}, raw=True)
+
+
+def _leading(cell: str) -> str:
+    """HTML of a cell that keeps its indentation and lines."""
+    text = cell.lstrip(" ")
+    return "&nbsp;" * (len(cell) - len(text)) + html.escape(text).replace("\n", "<br>")
 
 
 def summary_text(
@@ -53,15 +87,10 @@ def summary_text(
     from rich.table import Table
     from rich.text import Text
 
-    graph = model._graph()
-    connected = graph is not None and graph is model and not _is_chain(graph)
-    columns: list[tuple[str, str]] = [("Layer (type)", "left"), ("Output Shape", "left"), ("Param #", "right")]
-    share = [0.45, 0.80, 1.0]
-    if connected:
-        columns.append(("Connected to", "left"))
-        share = [0.28, 0.54, 0.70, 1.0]
+    columns, rows = _cells(model, expand_nested, show_trainable, layer_range)
+    connected = len(columns) == 4 + show_trainable
+    share = [0.28, 0.54, 0.70, 1.0] if connected else [0.45, 0.80, 1.0]
     if show_trainable:
-        columns.append(("Trainable", "center"))
         share = [s * 0.9 for s in share] + [1.0]
     line_length = line_length or min(shutil.get_terminal_size((88, 24)).columns, 98 if connected else 78)
     if positions is not None:
@@ -76,7 +105,7 @@ def summary_text(
     ends = [0, *(int(line_length * s) for s in share)]
     for (title, side), start, end in zip(columns, ends, ends[1:]):
         table.add_column(Text(title), justify=side, width=max(end - start - 3, 4), overflow="fold")  # type: ignore[arg-type]
-    for row in _rows(model, graph, connected, expand_nested, show_trainable, layer_range):
+    for row in rows:
         table.add_row(*(Text(cell) for cell in row))
 
     out = io.StringIO()
@@ -87,6 +116,17 @@ def summary_text(
     for line in _totals(model):
         console.print(Text(line))
     return out.getvalue()
+
+
+def _cells(
+    model: Any, expand_nested: bool, show_trainable: bool, layer_range: Sequence[str] | None
+) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """The columns, (title, side) each, and the rows."""
+    graph = model._graph()
+    connected = graph is not None and graph is model and not _is_chain(graph)
+    columns = [("Layer (type)", "left"), ("Output Shape", "left"), ("Param #", "right")]
+    columns += [("Connected to", "left")] * connected + [("Trainable", "center")] * show_trainable
+    return columns, _rows(model, graph, connected, expand_nested, show_trainable, layer_range)
 
 
 def _is_chain(graph: Any) -> bool:

@@ -206,7 +206,7 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     return type(sys.stdout).__module__.startswith(("ipykernel", "google.colab"))
 
 
@@ -214,7 +214,7 @@ def _redraws() -> bool:
     """Whether the output goes back to the line's start on a carriage return."""
     if not config.is_interactive_logging_enabled():
         return False
-    return sys.stdout.isatty() or _in_notebook() or "PYCHARM_HOSTED" in os.environ
+    return sys.stdout.isatty() or in_notebook() or "PYCHARM_HOSTED" in os.environ
 
 
 def _colours() -> bool:

@@ -16,6 +16,7 @@ from nyala.training.progress import Progbar
 from nyala.utils import bounding_boxes, legacy
 from nyala.utils.arrays import normalize, to_categorical
 from nyala.utils.config import Config
+from nyala.utils.evaluation import plot_confusion_matrix, plot_predictions
 from nyala.utils.files import get_file
 from nyala.utils.images import array_to_img, img_to_array, load_img, save_img
 from nyala.utils.loading import (
@@ -70,7 +71,9 @@ __all__ = [
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
+    "plot_confusion_matrix",
     "plot_model",
+    "plot_predictions",
     "register_keras_serializable",
     "save_img",
     "serialize_keras_object",

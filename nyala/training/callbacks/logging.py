@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from nyala.base import check, extras
 from nyala.training.callbacks.base import Callback, Logs, ProgressCallback
 from nyala.training.progress import Progbar, write
 
@@ -34,6 +35,7 @@ class History(Callback):
     def __init__(self) -> None:
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+        self._epochs: dict[str, list[int]] = {}  # which of them each name has values of
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.epoch = []
@@ -42,13 +44,46 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(plain(value))
+            self._epochs.setdefault(name, []).append(epoch)
         self.model.history = self
 
+    def plot(self, metrics: str | Sequence[str] | None = None, path: Any = None) -> Any:
+        """Curves over the epochs, training and validation in one picture for each metric; the matplotlib figure.
+
+        Args: metrics: the names to show, without "val_"; default all. path: a file to save the figure in.
+        """
+        names = dict.fromkeys(k.removeprefix("val_") for k in self.history)
+        if metrics is not None:
+            wanted = [metrics] if isinstance(metrics, str) else list(metrics)
+            unknown = [m for m in wanted if m not in names]
+            if unknown:
+                check.fail(self, f"no metric {unknown[0]!r}.{check.nearest(unknown[0], names)}")
+            names = dict.fromkeys(wanted)
+        if not names:
+            check.fail(self, "there is nothing to plot before an epoch has ended", RuntimeError)
+        figure = extras.pyplot("History.plot").figure(figsize=(6.4 * len(names), 4.8), layout="tight")
+        for i, name in enumerate(names, 1):
+            axis = figure.add_subplot(1, len(names), i)
+            for key, label in ((name, "Train"), (f"val_{name}", "Validation")):
+                values = self.history.get(key)
+                if values:
+                    at = self._epochs.get(key, range(len(values)))
+                    axis.plot([e + 1 for e in at], values, label=label, marker="." if len(values) == 1 else None)
+            axis.set(title=f"Model {name}", xlabel="Epoch", ylabel=name)
+            axis.legend()
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
     def get_state(self) -> dict[str, Any]:
-        return {"history": {k: list(v) for k, v in self.history.items()}, "epoch": list(self.epoch)}
+        return {
+            "history": {k: list(v) for k, v in self.history.items()},
+            "epoch": list(self.epoch),
+            "epochs": {k: list(v) for k, v in self._epochs.items()},
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.history, self.epoch = state["history"], state["epoch"]
+        self.history, self.epoch, self._epochs = state["history"], state["epoch"], state.get("epochs", {})
 
 
 class ProgbarLogger(ProgressCallback):
