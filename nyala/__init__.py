@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nyala import config as config
     from nyala import constraints as constraints
     from nyala import datasets as datasets
+    from nyala import distillation as distillation
     from nyala import distribution as distribution
     from nyala import dtype_policies as dtype_policies
     from nyala import export as export
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     from nyala.transforms import value_and_grad as value_and_grad
 
 _MODULES = frozenset({
-    "activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution",
+    "activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distillation", "distribution",
     "dtype_policies", "export",
     "initializers", "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers",
     "preprocessing", "random", "regularizers", "saving", "schedules", "tree", "utils", "visualization", "wrappers",

@@ -18,9 +18,8 @@ NAMESPACES = (
 ).split()
 
 ABSENT: dict[str, str] = {
-    "keras": "Quantizer distillation quantizers",
+    "keras": "Quantizer quantizers",
     "callbacks": "OrbaxCheckpoint",
-    "distillation": "*",
     "quantizers": "*",
     "utils": "FeatureSpace",
 }

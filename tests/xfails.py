@@ -7,6 +7,7 @@ fixture ``deviation``; a row that no longer fails makes its test fail, so the ta
 from __future__ import annotations
 
 XFAILS: dict[str, dict[str, str]] = {
+    "distillation/kl_divergence": {"any": "Keras softens the logits for a KLDivergence object only, not for its name"},
     "ops/bincount/abstract": {"tensorflow": "its length depends on the largest value, which a graph does not know"},
     "optimizers/Adafactor-learning_rate-relative_step-clip_threshold": {
         "any": "Keras ignores relative_step=False; here the rate stays what it is"

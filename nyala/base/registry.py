@@ -34,6 +34,8 @@ HOMES = {
     "constraint": "nyala.constraints",
     "activation": "nyala.activations",
     "seed": "nyala.base.seeds",
+    "distillation": "nyala.distillation",
+    "quantizer": "nyala.quantizers",
 }
 """The module whose import fills the role's table."""
 
