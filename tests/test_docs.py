@@ -18,7 +18,7 @@ PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"])
 BLOCK = re.compile(r"(?P<skip><!-- not run: [^\n]+ -->\n)?^```python\n(?P<code>.*?)^```$", re.M | re.S)
 
 # Where a page is worth running on another backend than torch, which compiles nothing and so is soonest done.
-BACKEND = {"README.md": "jax", "index.md": "jax", "custom_loops.md": "tensorflow", "distribution.md": "jax", "debugging.md": "tensorflow"}
+BACKEND = {"README.md": "jax", "index.md": "jax", "custom_loops.md": "tensorflow", "distribution.md": "jax"}
 
 
 def blocks(page: Path) -> list[tuple[int, str]]:

@@ -82,6 +82,25 @@ class Model(Trainer, Layer):
             error.add_note(f"while {check.who(self)} was built for inputs of shape {input_shape}")
             raise
 
+    def _build_for(self, spec: Any, args: tuple[Any, ...], kwargs: dict[str, Any], backend: Any) -> None:
+        try:
+            super()._build_for(spec, args, kwargs, backend)
+        except Exception:
+            is_symbolic = any(isinstance(x, SymbolicTensor) for x in tree.flatten((args, kwargs)))
+            if type(self).build is not Model.build or is_symbolic:
+                raise
+            # ``call`` may read values, which abstract tensors do not have: the call on the data makes the weights itself.
+            self.built = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.built:
+            return super().__call__(*args, **kwargs)
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception:
+            self.built = False
+            raise
+
     # -- layers ------------------------------------------------------------------------------------------------------
 
     @property

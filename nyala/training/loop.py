@@ -224,7 +224,7 @@ def make_ready(model: Any, data: Any, kind: str) -> None:
         specs = _first_batch_specs(data)
         ready = all(layer.built for layer in model._flatten_layers(include_self=False))
         try:
-            model.compute_output_spec(specs)
+            _make_weights(model, data, specs)
         except Exception as error:
             # A model with a train_step of its own may never be called as a whole, on this data.
             if kind == "predict" or not model._no_loss_is_fine():
@@ -239,6 +239,19 @@ def make_ready(model: Any, data: Any, kind: str) -> None:
         model.optimizer.build(model.trainable_variables)
     if kind != "predict" and isinstance(data, data_.ArrayData):
         _check_labels(model, data)
+
+
+def _make_weights(model: Any, data: Any, specs: Nest) -> None:
+    """By an abstract call, else by one on the first batch: ``call`` may read values."""
+    try:
+        model.compute_output_spec(specs)
+        return
+    except Exception:
+        pass  # what else is wrong is wrong in the second call, too, and simpler to read there
+    if isinstance(data, data_.ArrayData):
+        model(tree.map(lambda a: None if a is None else a[: data.batch_size], data.x), training=False)
+    else:
+        model(data.peek()[0], training=False)
 
 
 def check_compiled(model: Any, what: str) -> None:

@@ -333,3 +333,39 @@ def test_mixed_precision(backend: str, policy: str) -> None:
     assert keras.KerasTensor((1,), low).dtype == low
     assert str(model.layers[0](x).dtype).endswith(low) or low in str(model.layers[0](x).dtype)
     assert "float32" in str(out.dtype)
+
+
+class Reader(keras.Model):
+    """Reads values in ``call``, as programs with ``print`` or ``if`` do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(2)
+        self.seen: Any = None
+
+    def call(self, x: Any) -> Any:
+        y = self.dense(x)
+        self.seen = float(keras.ops.mean(keras.ops.stop_gradient(y)))
+        return y
+
+
+def test_call_may_read_values(backend: str) -> None:
+    x = np.ones((4, 3), "float32")
+    model = Reader()
+    assert model(x).shape == (4, 2)
+    assert model.built and len(model.weights) == 2
+    model = Reader()
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.fit(x, np.ones((4, 2), "float32"), batch_size=2, verbose=0)
+    assert isinstance(model.seen, float) and np.isfinite(model.seen)
+
+
+def test_what_fails_on_data_fails(backend: str) -> None:
+    class Wrong(keras.Model):
+        def call(self, x: Any) -> Any:
+            raise RuntimeError("no good")
+
+    model = Wrong()
+    with pytest.raises(RuntimeError, match="no good"):
+        model(np.ones((4, 3), "float32"))
+    assert not model.built
