@@ -20,7 +20,7 @@ def options(
     argv: Sequence[str] | None,
     *,
     epochs: tuple[int, int],
-    more: Callable[[argparse.ArgumentParser], None] | None = None,
+    more: Callable[[argparse.ArgumentParser], Any] | None = None,
 ) -> argparse.Namespace:
     """The options of an example's command line, with its backend chosen and its seeds set.
 

@@ -15,7 +15,7 @@ import common
 import numpy as np
 
 import nyala as keras
-from nyala import layers
+from nyala import layers, ops
 
 
 class OwnStep(keras.Sequential):
@@ -30,8 +30,8 @@ class OwnStep(keras.Sequential):
 
         variables = self.trainable_variables
         (loss, y_pred), gradients = keras.value_and_grad(forward, variables, has_aux=True)()
-        length = keras.ops.sqrt(sum(keras.ops.sum(g * g) for g in gradients))
-        self.optimizer.apply([g / keras.ops.maximum(length, 1.0) for g in gradients], variables)
+        length = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients))
+        self.optimizer.apply([ops.divide(g, ops.maximum(length, 1.0)) for g in gradients], variables)
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss)

@@ -22,7 +22,8 @@ OPTIMIZERS = ("SGD", "Adam", "RMSprop", "Adagrad")
 def moons() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import make_moons
 
-    return make_moons(1000, noise=0.3, random_state=0)
+    data: Any = make_moons(1000, noise=0.3, random_state=0)
+    return data
 
 
 def iris() -> tuple[np.ndarray, np.ndarray]:

@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     from sklearn.datasets import make_moons
 
     args = common.options(__doc__, argv, epochs=(100, 10))
-    x, y = make_moons(1000, noise=0.3, random_state=0)
-    x = x.astype("float32")
+    moons: Any = make_moons(1000, noise=0.3, random_state=0)
+    x, y = moons[0].astype("float32"), moons[1]
     figure, axes = common.subplots(figsize=(8, 4))
     accuracies = {}
     for name, build in MODELS.items():
