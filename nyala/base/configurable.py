@@ -229,9 +229,9 @@ _ROLE_OF_MODULE = {
     "keras.activations": "activation",
     "keras.random": "seed",
     "keras.dtype_policies": "policy",
-}
     "keras.distillation": "distillation",
     "keras.quantizers": "quantizer",
+}
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None, *, role: str | None = None) -> Any:
