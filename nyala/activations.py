@@ -7,7 +7,7 @@ from typing import Any
 
 from nyala import ops
 from nyala._typing import Config, Identifier, Tensor, TensorLike
-from nyala.base import configurable, registry
+from nyala.base import configurable, old, registry
 
 celu = ops.celu
 elu = ops.elu
@@ -36,6 +36,7 @@ tanh_shrink = ops.tanh_shrink
 threshold = ops.threshold
 
 
+@old.takes(alpha="negative_slope")
 def relu(x: TensorLike, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
     """x from ``threshold`` to ``max_value``, ``max_value`` above, negative_slope * (x - threshold) below."""
     if not threshold and max_value is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nyala import ops
 from nyala._typing import Config, Identifier, Tensor
-from nyala.base import config, configurable, registry
+from nyala.base import config, configurable, old, registry
 from nyala.base.configurable import Configurable
 
 
@@ -31,6 +31,7 @@ class MaxNorm(Constraint):
             ``[0, 1, 2]`` for a Conv2D kernel.
     """
 
+    @old.takes(m="max_value")
     def __init__(self, max_value: float = 2, axis: int | Sequence[int] = 0):
         self.max_value = max_value
         self.axis = axis

@@ -7,7 +7,7 @@ from typing import Any
 
 from nyala import ops
 from nyala._typing import Config, Identifier, Tensor
-from nyala.base import check, configurable, registry
+from nyala.base import check, configurable, old, registry
 from nyala.base.configurable import Configurable
 
 
@@ -47,6 +47,7 @@ class L1(Regularizer):
     Args: l1: factor >= 0; ``None`` means 0.01.
     """
 
+    @old.takes(l="l1")
     def __init__(self, l1: float = 0.01):
         self.l1 = check.number_in(self, "l1", 0.01 if l1 is None else l1, 0.0)
 
@@ -60,6 +61,7 @@ class L2(Regularizer):
     Args: l2: factor >= 0; ``None`` means 0.01.
     """
 
+    @old.takes(l="l2")
     def __init__(self, l2: float = 0.01):
         self.l2 = check.number_in(self, "l2", 0.01 if l2 is None else l2, 0.0)
 

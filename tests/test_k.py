@@ -122,6 +122,16 @@ def test_rnn(backend: str, options: dict[str, Any], keras_k: Any) -> None:
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
+def test_batch_dot_of_many_axes(backend: str) -> None:
+    """Axes before the last two are samples where they agree (capsules, heads), else the outer product of them."""
+    c, hat, q = _a(2, 3, 4), _a(2, 3, 4, 5), _a(2, 3, 6, 5)
+    rows = [(c, hat, [2, 2], "bij,bijd->bid"), (c[:, :, :3], hat[:, :, :3, :3], [2, 3], "bik,bijk->bij"),
+            (q, hat, [3, 3], "bhqd,bhkd->bhqk"), (q, hat[:, 1:], 3, "bhqd,bgkd->bhqgk")]  # fmt: skip
+    for x, y, axes, formula in rows:
+        found = K.batch_dot(ops.convert_to_tensor(x), ops.convert_to_tensor(y), axes)
+        np.testing.assert_allclose(_numpy(found), np.einsum(formula, x, y), rtol=1e-5, atol=1e-6)
+
+
 def _graph() -> tuple[Any, Any, Any]:
     nyala.utils.set_random_seed(0)
     x = layers.Input((4,))

@@ -37,6 +37,16 @@ LAYERS = [
 ]  # fmt: skip
 
 
+OTHERS = [
+    ("constraints.MaxNorm", dict(m=3, axis=1), dict(max_value=3, axis=1)),
+    ("regularizers.L1", dict(l=0.25), dict(l1=0.25)),
+    ("regularizers.L2", dict(l=0.25), dict(l2=0.25)),
+    ("callbacks.ModelCheckpoint", dict(filepath="m.keras", options=None), dict(filepath="m.keras")),
+    ("callbacks.TensorBoard", dict(log_dir="x", batch_size=2, write_grads=False), dict(log_dir="x")),
+    ("preprocessing.image.ImageDataGenerator", dict(dim_ordering="th"), dict(data_format="channels_first")),
+]
+
+
 @pytest.fixture(autouse=True)
 def told_again() -> Iterator[None]:
     old.forget()
@@ -46,6 +56,77 @@ def told_again() -> Iterator[None]:
 
 def _told(caught: Any) -> list[str]:
     return [str(w.message) for w in caught if w.category is old.OldSpelling]
+
+
+@pytest.mark.parametrize(("name", "older", "today"), OTHERS, ids=lambda x: x if isinstance(x, str) else "")
+def test_old_arguments_of_others(name: str, older: dict[str, Any], today: dict[str, Any]) -> None:
+    cls: Any = nyala
+    for part in name.split("."):
+        cls = getattr(cls, part)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made, plain = cls(**older), cls(**today)
+    assert len(_told(caught)) == len(older.keys() - today.keys())
+    known = (str, int, float, bool)
+    assert {n: v for n, v in vars(made).items() if isinstance(v, known)} == {
+        n: v for n, v in vars(plain).items() if isinstance(v, known)
+    }
+
+
+def test_initializers_as_functions_of_older_keras(backend: str) -> None:
+    from nyala.compat import initializations
+
+    seen: list[Any] = []
+    of_shape = lambda shape: seen.append(shape) or np.ones(shape)  # noqa: E731
+    of_name = lambda shape, name: seen.append(name) or initializations.uniform(shape, scale=0.25, name=name)  # noqa: E731
+    layer = layers.Dense(3, kernel_initializer=of_shape, bias_initializer=of_name)
+    layer.build((None, 2))
+    assert seen == [(2, 3), "bias"] and 0 < np.abs(layer.b.numpy()).max() <= 0.25
+    np.testing.assert_array_equal(layer.W.numpy(), np.ones((2, 3)))
+    made = initializations.get("one")((2, 2), name="W")
+    assert made.name == "W" and (made.numpy() == 1).all()
+    with pytest.raises(AttributeError, match="'U'"):
+        layer.U
+
+
+def test_relu_with_alpha() -> None:
+    found = nyala.activations.relu(ops.convert_to_tensor([-2.0, 1.0]), alpha=0.5)
+    np.testing.assert_array_equal(ops.convert_to_numpy(found), [-1.0, 1.0])
+
+
+def test_show_accuracy() -> None:
+    model = nyala.Sequential([layers.Input((2,)), layers.Dense(2, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    x, y = np.ones((4, 2)), np.eye(2)[[0, 1, 0, 1]]
+    history = model.fit(x, y, nb_epoch=1, show_accuracy=True, verbose=0).history
+    assert set(history) == {"loss", "accuracy"} and len(model.evaluate(x, y, show_accuracy=True, verbose=0)) == 2
+
+
+def test_own_compute_output_shape_and_compute_mask(backend: str) -> None:
+    """What a call needs of sizes that are not known yet its own ``compute_output_shape`` says; masks come as a list."""
+    seen: list[Any] = []
+
+    class Tail(layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            x, y = inputs
+            return x[:, -y.shape[1] :] + y
+
+        def compute_output_shape(self, shapes: Any) -> Any:
+            return shapes[1]
+
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            seen.append(mask)
+            return mask[1]
+
+    x, y = layers.Input((3, 2)), layers.Input((None, 2))
+    out = Tail()([x, y])
+    model = nyala.Model([x, y], out)
+    assert out.shape == (None, None, 2) and seen[0] == [None, None]
+    found = model.predict([np.ones((2, 3, 2)), np.ones((2, 2, 2))], verbose=0)
+    np.testing.assert_array_equal(found, np.full((2, 2, 2), 2.0))
+    stack = nyala.Sequential([layers.Embedding(5, 3), layers.LSTM(2)])
+    stack.build()
+    assert stack.input_shape == (None, None) and stack.output_shape == (None, 2)
 
 
 @pytest.mark.parametrize("row", LAYERS, ids=lambda row: f"{row[0]}-{'-'.join(row[2])}")

@@ -39,6 +39,7 @@ from nyala.backend._session import (
     result_type,
     set_image_dim_ordering,
     set_learning_phase,
+    set_session,
     set_value,
     to_dense,
     update,
@@ -70,6 +71,6 @@ __all__ = [
     "is_int_dtype", "is_keras_tensor", "is_placeholder", "is_sparse", "is_tensor", "is_variable", "learning_phase",
     "learning_phase_scope", "moving_average_update", "name_scope", "ndim", "placeholder", "print_tensor", "reset_uids",
     "result_type", "set_epsilon", "set_floatx", "set_image_data_format", "set_image_dim_ordering",
-    "set_learning_phase", "set_value", "standardize_dtype", "to_dense", "update", "update_add", "update_sub",
+    "set_learning_phase", "set_session", "set_value", "standardize_dtype", "to_dense", "update", "update_add", "update_sub",
     "variable",
 ]  # fmt: skip  # pyright: ignore[reportUnsupportedDunderAll]

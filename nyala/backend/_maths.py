@@ -125,6 +125,8 @@ def dot(x: TensorLike, y: TensorLike) -> Tensor:
 def batch_dot(x: TensorLike, y: TensorLike, axes: int | Sequence[int] | None = None) -> Tensor:
     """For each sample the product over one axis of x and one of y (axis 0 being the samples).
 
+    With four axes or more, those before the last two are samples too where their sizes agree, as on TensorFlow
+    before Keras 2.3 (capsules and heads of attention are written so).
     Shapes: those of x and y without the two axes, samples once; (batch, 1) when nothing is left.
     """
     nx, ny = len(x.shape), len(y.shape)
@@ -134,11 +136,14 @@ def batch_dot(x: TensorLike, y: TensorLike, axes: int | Sequence[int] | None = N
     i, j = pair[0] % nx, pair[1] % ny
     if 0 in (i, j):
         check.fail("K.batch_dot", f"axes={axes!r} names the batch axis; give axes from 1 on")
+    shared = sorted((1, nx - 2, ny - 2))[-1]
+    if i < shared or j < shared or tuple(x.shape[1:shared]) != tuple(y.shape[1:shared]):
+        shared = 1
     letters = string.ascii_letters
     left = list(letters[:nx])
-    right = [left[0], *letters[nx : nx + ny - 1]]
+    right = [*left[:shared], *letters[nx : nx + ny - shared]]
     right[j] = left[i]
-    out = [c for k, c in enumerate(left) if k != i] + [c for k, c in enumerate(right) if k not in (0, j)]
+    out = [c for k, c in enumerate(left) if k != i] + [c for k, c in enumerate(right) if k >= shared and k != j]
     result = ops.einsum(f"{''.join(left)},{''.join(right)}->{''.join(out)}", x, y)
     return ops.expand_dims(result, 1) if len(out) == 1 else result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -356,9 +356,13 @@ def _sources(x: SymbolicTensor, stop: SymbolicTensor | None = None) -> list[Symb
 
 # -- gone --------------------------------------------------------------------------------------------------------------
 
+def set_session(session: Any) -> None:
+    """Keras 1 and 2: nothing, for there are no sessions; how much memory a device gives is the backend's own option."""
+    old.tell("K.set_session(...)", "nothing")
+
+
 _GONE = {
     "get_session": "there are no sessions: values are computed at once, K.get_value(x) reads them",
-    "set_session": "there are no sessions; devices and threads are set by the backend's own options",
     "get_graph": "there is no global graph; a model has its own",
     "manual_variable_initialization": "variables have their value from the start",
     "control_dependencies": "statements run in the order in which they stand",
@@ -371,7 +375,10 @@ _GONE = {
 }
 
 
-def gone(name: str) -> NoReturn:
+def gone(name: str) -> Any:
+    if name == "_BACKEND":
+        old.tell("K._BACKEND", "K.backend()")
+        return backends.default_name()
     if name in _GONE:
         raise AttributeError(f"keras.backend has no {name}: {_GONE[name]}")
     raise AttributeError(f"module 'nyala.backend' has no attribute {name!r}")

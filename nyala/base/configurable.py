@@ -186,7 +186,8 @@ def serialize_object(obj: Any) -> Config:
     entry = {
         "module": module,
         "class_name": (cls.__dict__.get("keras_name") if ours else None) or cls.__name__,
-        "config": obj.get_config(),
+        # A user's own get_config may give functions and objects as they are.
+        "config": obj.get_config() if ours else serialize(obj.get_config()),
         # Keras names classes that are not exported under their module a second time.
         "registered_name": cls.__name__ if ours and "keras.src" in str(module) else None,
     }

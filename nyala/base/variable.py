@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -227,6 +228,17 @@ def _plain(value: Any) -> Any:
     return value.raw_value if isinstance(value, Variable) else value
 
 
+def _drawn(initializer: Any, shape: Shape, dtype: str, name: str) -> Any:
+    """What an initializer gives, which in Keras 1 and 2 may be a function of the shape alone, or of it and a name."""
+    try:
+        taken = inspect.signature(initializer).parameters
+    except ValueError:  # a function written in C
+        return initializer(shape, dtype=dtype)
+    if "dtype" in taken or any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        return initializer(shape, dtype=dtype)
+    return initializer(shape, **({"name": name} if "name" in taken else {}))
+
+
 def _first_value(variable: Variable, initializer: Any, shape: Shape | None, dtype: DType) -> np.ndarray:
     if variable._initializer is not None:
         if shape is None or any(n is None for n in shape):
@@ -235,7 +247,7 @@ def _first_value(variable: Variable, initializer: Any, shape: Shape | None, dtyp
         draw = getattr(initializer, "draw", None)
         shape = tuple(int(n) for n in shape)  # type: ignore[arg-type]
         allowance.take(variable, shape)
-        value = draw(shape, dtype) if draw is not None else initializer(shape, dtype=dtype)
+        value = draw(shape, dtype) if draw is not None else _drawn(initializer, shape, dtype, variable.name)
     else:
         value = initializer
     if isinstance(value, Variable):

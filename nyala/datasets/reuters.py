@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from nyala.base import check
+from nyala.base import check, old
 from nyala.datasets._files import Arrays, cached
 from nyala.datasets._plain import npz
 from nyala.datasets._words import prepare, shuffled
@@ -20,6 +20,7 @@ _TOPICS = """cocoa grain veg-oil earn acq wheat copper housing money-supply coff
     rubber heat jobs lei bop zinc orange pet-chem dlr gas silver wpi hog lead"""
 
 
+@old.takes(nb_words="num_words")
 def load_data(
     path: str | os.PathLike[str] = "reuters.npz",
     num_words: int | None = None,

@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from nyala.graph.node import Node
 
 
+def _weight(layer: Any, name: str, today: tuple[str, ...]) -> Any:
+    """A weight by its name in Keras 1."""
+    found = next((n for n in today if n in vars(layer)), None)
+    if found is None:
+        raise AttributeError(f"{type(layer).__name__!r} object has no attribute {name!r}")
+    old.tell(f"layer.{name}", f"layer.{found}")
+    return vars(layer)[found]
+
+
 class OldLayer:
     """Mixed into ``Layer``."""
 
@@ -54,6 +63,9 @@ class OldLayer:
             variable.trainable = trainable
         self._own_variables = tracking.unique([*self._own_variables, *variables])
 
+    W: Any = old.Attribute(lambda layer: _weight(layer, "W", ("kernel", "embeddings", "depthwise_kernel")))
+    U: Any = old.Attribute(lambda layer: _weight(layer, "U", ("recurrent_kernel",)))
+    b: Any = old.Attribute(lambda layer: _weight(layer, "b", ("bias",)))
     updates: Any = old.Attribute(lambda layer: [])
     """Keras 1 and 2: pending updates. There are none: an assignment is done where it stands."""
     state_updates: Any = old.Attribute(lambda layer: [])

@@ -16,6 +16,7 @@ from nyala import backends, initializers, regularizers
 from nyala import constraints as constraints_
 from nyala._typing import Config, DType, Nest, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
+from nyala.backends.base import TensorSpec
 from nyala.base import check, configurable, masks, naming, old, policy, scope, tracebacks, tracking, tree
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
@@ -50,6 +51,10 @@ class _Context(threading.local):
 
 _context = _Context()
 _call_ids = itertools.count(1)
+
+
+def _is_users(method: Any) -> bool:
+    return not str(method.__module__).startswith("nyala.")
 
 
 def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -718,6 +723,8 @@ class Layer(OldLayer, Configurable):
                     stacklevel=4,
                 )
             return
+        if in_masks is None and isinstance(inputs, (list, tuple, dict)) and _is_users(type(self).compute_mask):
+            in_masks = tree.map(lambda x: None, inputs)
         out_mask = self.compute_mask(inputs, in_masks)
         if out_mask is None:
             return
@@ -771,13 +778,23 @@ class Layer(OldLayer, Configurable):
             _context.stack, _context.training, _context.call_id = outer
         given = dict(kwargs)
         inputs, in_masks = self._take_masks(spec, args, given)
-        specs = infer.infer(self._call_abstract, args, given, backend)
+        specs = self._output_specs(args, given, backend)
         outputs = symbolic_outputs(specs, backend)
         # The node keeps the call as it was written: when it is run, masks travel with the values.
         Node(self, args, kwargs, outputs)
         if self.supports_masking or in_masks is not None or type(self).compute_mask is not Layer.compute_mask:
             self._give_mask(inputs, in_masks, outputs)
         return outputs
+
+    def _output_specs(self, args: tuple[Any, ...], kwargs: dict[str, Any], backend: Any) -> Nest:
+        """By abstract evaluation; where that fails as a user's own ``compute_output_shape`` says, as in all of Keras."""
+        try:
+            return infer.infer(self._call_abstract, args, kwargs, backend)
+        except Exception:
+            if not (args and _is_users(type(self).compute_output_shape)):
+                raise
+            shapes = self.compute_output_shape(tree.map(lambda x: getattr(x, "shape", x), args[0]))
+            return map_shapes(lambda shape: TensorSpec(tuple(shape), self.compute_dtype), shapes)
 
     def _call_abstract(self, *args: Any, **kwargs: Any) -> Any:
         built, self.built = self.built, True

@@ -111,6 +111,8 @@ class Tokenizer:
         self.word_index: dict[str, int] = {}
         self.index_word: dict[int, str] = {}
 
+    nb_words = property(lambda self: self.num_words, doc="Keras 1: ``num_words``.")
+
     def _words(self, text: Text) -> Iterable[str]:
         if self.char_level or not isinstance(text, str):
             return (part.lower() for part in text) if self.lower else text

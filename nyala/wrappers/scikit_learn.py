@@ -95,6 +95,15 @@ class _Wrapper(BaseEstimator):
         self.class_weight = class_weight
         self._set_others(kwargs)
 
+    @property
+    def model(self) -> Any:
+        """As given; once fitted the model itself, as in Keras 1 and 2 (scikeras names it ``model_`` only)."""
+        return vars(self).get("model_", vars(self).get("model"))
+
+    @model.setter
+    def model(self, value: Any) -> None:
+        vars(self)["model"] = value
+
     # -- parameters --------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -148,7 +157,9 @@ class _Wrapper(BaseEstimator):
     # -- the model ---------------------------------------------------------------------------------------------------
 
     def _builder(self) -> Any:
-        found = self.model if self.model is not None else self.build_fn
+        found = vars(self).get("model")
+        if found is None:
+            found = vars(self).get("build_fn")
         if found is None:
             found = getattr(self, "_keras_build_fn", self if callable(self) else None)
         return found

@@ -11,6 +11,8 @@ import pytest
 
 import nyala
 import nyala.compat
+import nyala.compat.initializations
+import nyala.compat.keras1
 from nyala import layers, losses, metrics, models, optimizers, schedules, utils
 from nyala.compat import names, old
 from nyala.compat.facade import exists, facade
@@ -30,6 +32,21 @@ def test_roots(root: str) -> None:
     assert names.path_in_keras(f"{root}.layers.core") == "layers.core"
 
 
+def test_helpers_of_keras_1(capsys: pytest.CaptureFixture[str]) -> None:
+    from nyala.compat import keras1
+
+    model = models.Sequential([layers.Input((5, 5, 1)), layers.Conv2D(1, 2, name="turned"), layers.Flatten()])
+    before = model.layers[0].kernel.numpy()
+    keras1.convert_all_kernels_in_model(model)
+    np.testing.assert_array_equal(model.layers[0].kernel.numpy(), before[::-1, ::-1])
+    keras1.print_summary(model.layers)
+    assert "turned" in capsys.readouterr().out and keras1.count_params(model.weights * 2) == 5
+    assert list(keras1.probas_to_classes(np.array([[0.2], [0.7]]))) == [0, 1]
+    assert list(keras1.probas_to_classes(np.eye(2))) == [0, 1] == list(keras1.categorical_probas_to_classes(np.eye(2)))
+    assert keras1.accuracy(np.array([1, 2]), np.array([1, 3])) == 0.5
+    assert facade("preprocessing.text").base_filter()[0] == "!"
+
+
 @pytest.mark.parametrize(
     "module", ["kerastuner", "keras_tuner.src", "tensorflow", "tensorflow.data", "tensorflow.kerasx"]
 )
@@ -45,16 +62,18 @@ def test_packages_beside_keras_2() -> None:
 WHERE = {
     "": {"Sequential": models.Sequential, "Input": layers.Input, "Model": models.Model, "Layer": layers.Layer},
     "activations": {"relu": nyala.activations.relu},
+    "backend.tensorflow_backend": {"set_session": nyala.backend.set_session},
     "callbacks": {"EarlyStopping": nyala.callbacks.EarlyStopping},
     "callbacks.experimental": {"ModelCheckpoint": nyala.callbacks.ModelCheckpoint},
     "constraints": {"max_norm": nyala.constraints.MaxNorm, "maxnorm": nyala.constraints.MaxNorm},
     "datasets.mnist": {"load_data": nyala.datasets.mnist.load_data},
-    "engine": {"Layer": layers.Layer, "InputSpec": layers.InputSpec, "Model": models.Model},
+    "engine": {"merge": old.merge, "Layer": layers.Layer, "InputSpec": layers.InputSpec, "Model": models.Model},
     "engine.base_layer": {"Layer": layers.Layer},
     "engine.sequential": {"Sequential": models.Sequential},
     "engine.topology": {"Layer": layers.Layer, "Input": layers.Input, "Network": models.Functional},
     "engine.training": {"Model": models.Model},
     "experimental": {"CosineDecay": schedules.CosineDecay},
+    "initializations": {"uniform": nyala.compat.initializations.uniform},
     "initializers": {"glorot_uniform": nyala.initializers.GlorotUniform, "normal": nyala.initializers.RandomNormal},
     "initializers.initializers_v2": {"HeNormal": nyala.initializers.HeNormal},
     "layers": {"Dense": layers.Dense, "Convolution1D": layers.Conv1D, "MaxPool2D": layers.MaxPooling2D},

@@ -133,24 +133,34 @@ def test_checkpoint(tmp_path: Path) -> None:
 
 def test_custom_objects(tmp_path: Path) -> None:
     class Twice(nyala.layers.Layer):
-        def __init__(self, by: int = 2, **kwargs: Any) -> None:
+        def __init__(self, by: Any = 2, act: Any = None, start: Any = "ones", **kwargs: Any) -> None:
             super().__init__(**kwargs)
             self.by = by
+            self.act = nyala.activations.get(act)
+            self.start = nyala.initializers.get(start)
 
         def call(self, x: Any) -> Any:
-            return x * self.by
+            return self.act(x * self.by)
+
+        def get_config(self) -> dict[str, Any]:
+            """As many write it: the objects themselves."""
+            return {**super().get_config(), "by": np.float32(self.by), "act": self.act, "start": self.start}
 
     def mine(y: Any, p: Any) -> Any:
         return nyala.ops.mean(nyala.ops.abs(y - p))
 
-    model = nyala.Sequential([nyala.Input((8, 8, 2)), nyala.layers.Flatten(), Twice(3), nyala.layers.Dense(2)])
+    def mine_too(x: Any) -> Any:
+        return nyala.ops.tanh(x)
+
+    model = nyala.Sequential([nyala.Input((8, 8, 2)), nyala.layers.Flatten(), Twice(3, mine_too), nyala.layers.Dense(2)])
     model.compile("sgd", mine)
     for name in ("m.h5", "m.keras"):
         model.save(tmp_path / name)
         with pytest.raises(ValueError, match="Twice"):
             load_model(tmp_path / name)
-        loaded = load_model(tmp_path / name, custom_objects={"Twice": Twice, "mine": mine})
+        loaded = load_model(tmp_path / name, custom_objects={"Twice": Twice, "mine": mine, "mine_too": mine_too})
         close(model, loaded)
+        assert loaded.layers[1].act is mine_too and type(loaded.layers[1].start) is nyala.initializers.Ones
         assert loaded.evaluate(X, Y, verbose=0) == pytest.approx(model.evaluate(X, Y, verbose=0))
 
 

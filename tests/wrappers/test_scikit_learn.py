@@ -61,6 +61,7 @@ def test_old_style() -> None:
     assert list(old.classes_) == ["left", "middle", "right"] and old.n_classes_ == 3
     assert old.score(X, NAMES) > 0.8 and set(old.predict(X)) <= set(NAMES)
     assert old.predict_proba(X, batch_size=60).shape == (60, 3)
+    assert old.model is old.model_ and KerasClassifier(of_keras_2).model is of_keras_2
     assert len(old.history["loss"]) == 20 and len(old.model_.layers[0].bias) == 16
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nyala.backends import dtypes
-from nyala.base import check, config
+from nyala.base import check, config, old
 from nyala.preprocessing.image import transforms
 from nyala.preprocessing.image.iterators import DataFrameIterator, DirectoryIterator, NumpyArrayIterator
 
@@ -36,6 +36,7 @@ class ImageDataGenerator:
         validation_split: the fraction of the images that ``subset="validation"`` takes.
     """
 
+    @old.takes(dim_ordering="data_format")
     def __init__(
         self,
         featurewise_center: bool = False,
@@ -180,10 +181,10 @@ class ImageDataGenerator:
         **kwargs: Any,
     ) -> DataFrameIterator:
         """Endless batches of the files that a table names; see ``DataFrameIterator``."""
-        for old in ("has_ext", "sort"):
-            if old in kwargs:
-                warnings.warn(f"flow_from_dataframe: {old} has no meaning any more", DeprecationWarning, stacklevel=2)
-                kwargs.pop(old)
+        for gone in ("has_ext", "sort"):
+            if gone in kwargs:
+                warnings.warn(f"flow_from_dataframe: {gone} has no meaning any more", DeprecationWarning, stacklevel=2)
+                kwargs.pop(gone)
         if kwargs.pop("drop_duplicates", False):
             dataframe = dataframe.drop_duplicates(x_col)
         check.no_extra("flow_from_dataframe", kwargs, ("x_col", "y_col", "weight_col", "class_mode", "target_size"))

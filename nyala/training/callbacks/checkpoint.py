@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from nyala.base import check
+from nyala.base import check, old
 from nyala.training.callbacks.base import Logs
 from nyala.training.callbacks.logging import plain
 from nyala.training.callbacks.monitor import MonitorCallback
@@ -28,8 +28,10 @@ class ModelCheckpoint(MonitorCallback):
         save_freq: ``"epoch"`` or a number of batches.
         initial_value_threshold: the value to beat at first.
         keep: of the files with different names delete all but the last so many; ``None``: none.
+        period: with ``save_freq="epoch"`` look at every so many epochs only.
     """
 
+    @old.takes(options=None)
     def __init__(
         self,
         filepath: str | os.PathLike[str],
@@ -42,6 +44,7 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: float | None = None,
         *,
         keep: int | None = None,
+        period: int = 1,
     ):
         super().__init__(monitor, mode, best=initial_value_threshold)
         self.verbose = verbose
@@ -52,6 +55,7 @@ class ModelCheckpoint(MonitorCallback):
             check.positive_int(self, "save_freq ('epoch' or a number of batches)", save_freq)
         self.save_freq = save_freq
         self.keep = None if keep is None else check.positive_int(self, "keep", keep)
+        self.period = check.positive_int(self, "period", period)
         endings = (".h5", ".hdf5", ".safetensors") if save_weights_only else (".keras", ".h5", ".hdf5")
         if not self.filepath.endswith(endings):
             what = "the weights" if save_weights_only else "the model"
@@ -74,7 +78,7 @@ class ModelCheckpoint(MonitorCallback):
             self._save(self._epoch, batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if self.save_freq == "epoch":
+        if self.save_freq == "epoch" and (epoch + 1) % self.period == 0:
             self._save(epoch, None, logs)
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:

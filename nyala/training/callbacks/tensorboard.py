@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nyala.base import check
+from nyala.base import check, old
 from nyala.training.callbacks.base import Callback, Logs
 from nyala.training.callbacks.logging import plain
 
@@ -140,6 +140,7 @@ class TensorBoard(Callback):
     Raises: ImportError without the ``tensorboard`` package.
     """
 
+    @old.takes(batch_size=None, write_grads=None, embeddings_layer_names=None, embeddings_data=None)
     def __init__(
         self,
         log_dir: str | os.PathLike[str] = "logs",
