@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from nyala import ops
 from nyala._typing import Shape, Tensor, TensorLike
-from nyala.base import check, config
+from nyala.base import allowance, check, config
 from nyala.layers.base import Layer
 from nyala.layers.input_spec import InputSpec
 
@@ -209,6 +209,7 @@ class _AdaptivePooling(Layer):
     def __init__(self, output_size: _Ints, data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.output_size = check.ints(self, "output_size", output_size, self.rank)
+        allowance.take(self, self.output_size)
         self.data_format = config.standardize_data_format(self, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 

@@ -53,6 +53,19 @@ _CALLED_WITH = {
     "_where": {"condition"},
 }
 """Arguments that are no tensors and yet belong to the call."""
+_MOST = {
+    "bins": 2**20,
+    "fft_length": 2**20,
+    "filter_size": 2**10,
+    "indices_or_sections": 2**12,
+    "kernel_size": 2**10,
+    "n": 64,
+    "num": 2**12,
+    "output_size": 2**14,
+    "sequence_length": 2**20,
+    "size": 2**14,
+}
+"""What an argument may be at most in a config: such counts cost time and memory while the graph is made, before any data."""
 _MADE_WITH = {"bincount": {"weights"}, "trapezoid": {"x"}}
 """Tensors that belong to the constructor."""
 
@@ -152,7 +165,27 @@ def op_from_config(entry: Config) -> OpCall:
         check.fail("model config", f"there is no op {wanted!r}.{check.nearest(wanted, known)}")
     fn = REGISTRY[name]
     made = {k: _argument(configurable.deserialize(v)) for k, v in config.items() if k not in ("name", "op")}
-    return OpCall(fn if own else _Made(fn, made), config.get("name"))
+    return OpCall(_Own(fn) if own else _Made(fn, made), config.get("name"))
+
+
+def _bounded(op: str, values: Config) -> None:
+    for name, most in _MOST.items():
+        found = [n for n in tree.flatten(values.get(name)) if check.is_int(n)]
+        if found and max(found) > most:
+            check.fail(f"op `{op}`", f"{name}={max(found)} in a config is over the limit {most}")
+
+
+class _Own:
+    """An op with all its arguments in the call."""
+
+    def __init__(self, fn: Callable[..., Any]):
+        self.fn = fn
+        self.spec = fn.spec  # type: ignore[attr-defined]
+        self.__name__ = self.spec.name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        _bounded(self.spec.name, inspect.signature(self.fn).bind(*args, **kwargs).arguments)
+        return self.fn(*args, **kwargs)
 
 
 class _Made:
@@ -177,6 +210,7 @@ class _Made:
         unknown = values.keys() - set(spec.names)
         if unknown:
             check.fail(f"op `{spec.name}`", f"takes no argument {sorted(unknown)[0]!r}; it has {list(spec.names)}")
+        _bounded(spec.name, values)
         positional = []
         for name in spec.names[: spec.tensors_end]:  # natives know their tensors by place
             if name not in values:

@@ -44,6 +44,7 @@ _SYNONYMS = {
 """TensorFlow 1's names of arguments -> those of later versions."""
 
 _MOST_SIZES = 1024
+_MOST_PLACES = 2**14
 
 
 class StoredFunction:
@@ -65,9 +66,9 @@ class StoredFunction:
         leaves = tree.flatten(values)
         if any(isinstance(x, SymbolicTensor) and (self.name == "shape" or is_size(x)) for x in leaves):
             return record(self, tuple(values), {})
-        if self.on_sizes is not None and any(isinstance(x, (np.ndarray, np.generic)) for x in leaves):
-            if not any(hasattr(x, "shape") and not isinstance(x, (np.ndarray, np.generic)) for x in leaves):
-                return self._small(self.on_sizes(*values))
+        arrays = [x for x in leaves if hasattr(x, "shape")]
+        if self.on_sizes and arrays and all(isinstance(x, (np.ndarray, np.generic)) for x in arrays):
+            return self._small(self.on_sizes(*values))
         y = self.fn(*values)
         return ops.copy(y) if any(y is x for x in leaves) else y
 
@@ -111,6 +112,13 @@ def _sizes(x: Any) -> Any:
 def _axes(axis: Any) -> Any:
     """One axis or several, as JSON gives them."""
     return tuple(map(int, axis)) if isinstance(axis, (list, np.ndarray)) and np.ndim(axis) else axis
+
+
+def _few(n: Any) -> Any:
+    """A count out of a file that is worked off while the graph is made."""
+    if any(isinstance(v, (int, float)) and v > _MOST_PLACES for v in (n if isinstance(n, tuple) else (n,))):
+        check.fail("sizes", f"{n} in a config is over the limit {_MOST_PLACES}")
+    return n
 
 
 def _constant(x: Any, like: Any = None) -> Any:
@@ -210,7 +218,7 @@ def _argsort(x: Any, axis: Any = None, direction: str | None = None) -> Tensor:
 
 
 def _split(x: Any, parts: Any, axis: Any = None) -> list[Tensor]:
-    return ops.split(x, parts if check.is_int(parts) else np.cumsum(parts)[:-1].tolist(), int(axis or 0))
+    return ops.split(x, _few(parts) if check.is_int(parts) else np.cumsum(parts)[:-1].tolist(), int(axis or 0))
 
 
 def _pad(x: Any, paddings: Any, mode: str | None = None, value: Any = None) -> Tensor:
@@ -262,8 +270,8 @@ def _dropout(x: Any, rate: float = 0.0) -> Tensor:
 def _resize(
     x: Any, size: Any, method: str | None = None, align_corners: bool = False, half_pixel_centers: bool = True
 ) -> Tensor:
-    sizes, method = _sizes(size), method or "bilinear"
-    if align_corners or not half_pixel_centers and (method != "nearest" or None in x.shape[1:3]):
+    sizes, method = _few(_sizes(size)), method or "bilinear"
+    if align_corners or (not half_pixel_centers and (method != "nearest" or None in x.shape[1:3])):
         check.fail(
             "tf.image.resize", f"{method} without half pixel centers, or with aligned corners, is not known here"
         )
@@ -314,8 +322,11 @@ def _fill(sizes: Any, value: Any, dtype: str | None = None) -> Tensor:
 
 
 def _range(start: Any, stop: Any = None, step: Any = None, dtype: str | None = None) -> Tensor:
-    start, stop = (0, start) if stop is None else (start, stop)
-    return ops.arange(_sizes(start), _sizes(stop), _sizes(1 if step is None else step), dtype=dtype or "int32")
+    ends = (0, start) if stop is None else (start, stop)
+    start, stop, step = (_sizes(n) for n in (*ends, 1 if step is None else step))
+    if all(isinstance(n, (int, float)) for n in (start, stop, step)):
+        _few(int(abs((stop - start) / (step or 1))))
+    return ops.arange(start, stop, step, dtype=dtype or "int32")
 
 
 # -- the tables ----------------------------------------------------------------------------------------------------------
@@ -330,15 +341,31 @@ _PAIRS = """
     realdiv=divide"""
 _REDUCTIONS = "all any logsumexp max mean min prod std sum variance=var"
 _SIZES: dict[str, Callable[..., Any]] = {
-    "__operators__.add": np.add, "__operators__.getitem": _item, "cast": lambda x, dtype: x.astype(dtype),
-    "compat.v1.floor_div": np.floor_divide, "concat": lambda xs, axis: np.concatenate(xs, int(axis)).astype(np.asarray(xs[0]).dtype),
-    "expand_dims": lambda x, axis: np.expand_dims(x, int(axis)), "gather": lambda x, i, axis=0, *_: np.take(x, i, int(axis or 0)),
-    "identity": np.copy, "math.greater": np.greater, "ones_like": np.ones_like, "where": np.where, "math.add": np.add, "math.floordiv": np.floor_divide, "math.maximum": np.maximum,
-    "math.minimum": np.minimum, "math.multiply": np.multiply, "math.reduce_prod": lambda x, axis=None, *_: np.prod(x, _axes(axis)),
-    "math.subtract": np.subtract, "reshape": lambda x, shape: np.reshape(x, _sizes(shape)), "slice": _slice,
-    "squeeze": lambda x, axis=None: np.squeeze(x, _axes(axis)), "stack": lambda xs, axis=0: np.stack(xs, int(axis)),
-    "strided_slice": _strided, "unstack": lambda x, *_: list(x),
-}  # fmt: skip
+    "__operators__.add": np.add,
+    "__operators__.getitem": _item,
+    "cast": lambda x, dtype: x.astype(dtype),
+    "concat": lambda xs, axis: np.concatenate(xs, int(axis)).astype(np.asarray(xs[0]).dtype),
+    "expand_dims": lambda x, axis: np.expand_dims(x, int(axis)),
+    "floor_div": np.floor_divide,
+    "gather": lambda x, i, axis=None, *_: np.take(x, i, int(axis or 0)),
+    "identity": np.copy,
+    "math.add": np.add,
+    "math.floordiv": np.floor_divide,
+    "math.greater": np.greater,
+    "math.maximum": np.maximum,
+    "math.minimum": np.minimum,
+    "math.multiply": np.multiply,
+    "math.reduce_prod": lambda x, axis=None, *_: np.prod(x, _axes(axis)),
+    "math.subtract": np.subtract,
+    "ones_like": np.ones_like,
+    "reshape": lambda x, shape: np.reshape(x, _sizes(shape)),
+    "slice": _slice,
+    "squeeze": lambda x, axis=None: np.squeeze(x, _axes(axis)),
+    "stack": lambda xs, axis=None: np.stack(xs, int(axis or 0)),
+    "strided_slice": _strided,
+    "unstack": lambda x, *_: list(x),
+    "where": np.where,
+}
 """What computes sizes."""
 
 
@@ -426,7 +453,7 @@ _ROWS: list[tuple[str, Callable[..., Any], str]] = [
     ("tensordot", lambda a, b, axes: ops.tensordot(a, _constant(b, a), axes), "a b axes"),
     ("tile", lambda x, multiples: ops.tile(_constant(x), _sizes(multiples)), "input multiples"),
     ("transpose", lambda x, axes=None: ops.transpose(x, _axes(axes)), "a perm"),
-    ("unstack", lambda x, num=None, axis=None: ops.unstack(x, num, int(axis or 0)), "value num axis"),
+    ("unstack", lambda x, num=None, axis=None: ops.unstack(x, _few(num), int(axis or 0)), "value num axis"),
     ("where", ops.where, "condition x y"),
     ("zeros", lambda shape, dtype="float32": ops.zeros(_sizes(shape), dtype), "shape dtype"),
     ("zeros_like", ops.zeros_like, "input dtype"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 from nyala import ops
@@ -334,9 +333,11 @@ class _Era:
         return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": kwargs}
 
     def argument(self, value: Any) -> Any:
-        if isinstance(value, list) and len(value) in (3, 4) and isinstance(value[0], str) and check.is_int(value[1]):
-            if value[0] in self.shifts or value[0] == "_CONSTANT_VALUE":
-                return self.tensor(value)
+        place = (
+            isinstance(value, list) and len(value) in (3, 4) and isinstance(value[0], str) and check.is_int(value[1])
+        )
+        if place and (value[0] in self.shifts or value[0] == "_CONSTANT_VALUE"):
+            return self.tensor(value)
         if isinstance(value, list):
             return [self.argument(v) for v in value]
         return {k: self.argument(v) for k, v in value.items()} if isinstance(value, dict) else value
@@ -460,6 +461,7 @@ def _measure(x: Any) -> Any:
     if config.get("reduction") == "auto":
         config["reduction"] = "sum_over_batch_size"
     if x.get("class_name") == "MeanMetricWrapper" and isinstance(config.get("fn"), str):
-        fn = registry.find("metric", config["fn"]) or registry.find("loss", config["fn"])
-        config["fn"] = {"class_name": "function", "config": config["fn"]} if fn is None else fn
+        found = [registry.find(role, config["fn"]) for role in ("loss", "metric")]
+        functions = [f for f in found if f is not None and not isinstance(f, type)]
+        config["fn"] = functions[0] if functions else {"class_name": "function", "config": config["fn"]}
     return {**x, "config": config}

@@ -87,7 +87,8 @@ _NODES = {
         for op in ("All", "Any", "Max", "Mean", "Min", "Prod", "Sum")
     },
     **{op: f"nn.{op.lower()} features" for op in ("Elu", "Relu", "Relu6", "Selu", "Softsign")},
-    **{"Softmax": "nn.softmax logits", "LogSoftmax": "nn.log_softmax logits"},
+    "LogSoftmax": "nn.log_softmax logits",
+    "Softmax": "nn.softmax logits",
     **{
         op: f"math.{name} x y"
         for op, name in {

@@ -6,6 +6,8 @@ trackable_object_graph: the numbers of the fields below).
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from nyala.saving import layouts, legacy, limits, weights
 _MODELS = ("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model")
 _VERSION = "2.4.0"
 _MOST = 2**31
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def is_savedmodel(path: Path) -> bool:
@@ -43,6 +46,7 @@ def read(path: Path, compile: bool = True) -> Any:
     read_weights(model, path)
     if compile and told.get("training_config"):
         legacy.compile_from(model, told["training_config"], version)
+        _read_optimizer(model, path)
     return model
 
 
@@ -116,6 +120,47 @@ def read_weights(model: Any, path: Path, skip_mismatch: bool = False) -> list[st
     for variable, value in todo:
         variable.assign(value)
     return wrong
+
+
+_SLOTS = ("m", "v", "vhat", "rms", "momentum", "mg", "accumulator", "linear", "accum_grad", "accum_var")
+
+
+def _read_optimizer(model: Any, path: Path) -> None:
+    """Load the optimizer's state, if the folder has it."""
+    stored = Checkpoint(str(path / "variables/variables"))
+    objects = _Objects(stored.object_graph())
+    optimizer = model.optimizer
+    node = objects.members[0].get("optimizer")
+    if optimizer is None or node is None:
+        return
+    optimizer.build(model.trainable_variables)
+    members = objects.members[node]
+    names: list[str] | None = None
+    if "_variables" in members:  # tf.keras 2.11 and later
+        held = objects.members[members["_variables"]]
+        keys = [objects.keys[held[i]] for i in sorted(held, key=lambda i: int(i) if i.isdigit() else -1)]
+    else:
+        places = {id(v): key for _, own, keys in _pairs(model, objects, 0) for v, key in zip(own, keys)}
+        trained = [places.get(id(v), "").removesuffix(_VALUE) for v in model.trainable_variables]
+        found = [(k, f"{v}/.OPTIMIZER_SLOT/optimizer/{k}{_VALUE}") for k in _SLOTS for v in trained]
+        found = [("iter", f"optimizer/iter{_VALUE}"), *((k, key) for k, key in found if key in stored.shapes)]
+        names, keys = [k for k, _ in found], [key for _, key in found]
+    own = optimizer.variables
+    values = None
+    if all(key in stored.shapes for key in keys) and sum(_count(stored, k) for k in keys) <= 2 * sum(map(_size, own)):
+        values = layouts.optimizer(own, model.trainable_variables, [np.asarray(stored[k]) for k in keys], names)
+    if values is None:
+        warnings.warn(f"{path}: the optimizer's state is not loaded, {len(keys)} arrays do not fit", stacklevel=4)
+    for variable, value in zip(own, values or ()):
+        variable.assign(value)
+
+
+def _count(stored: Checkpoint, key: str | None) -> int:
+    return math.prod(stored.shapes[key])  # type: ignore[index]
+
+
+def _size(variable: Any) -> int:
+    return math.prod(variable.shape)
 
 
 def _pairs(model: Any, objects: _Objects, node: int) -> Iterator[tuple[Any, list[Any], list[str]]]:

@@ -234,6 +234,21 @@ def tensorless(c: dict[str, Any]) -> None:
     c.update({"module": "keras.src.models.functional", "class_name": "Functional", "config": inner})
 
 
+def op(name: str, **arguments: Any) -> Change:
+    """A graph of one op that has its constants from the file."""
+
+    def change(c: dict[str, Any]) -> None:
+        tensorless(c)
+        place = {"class_name": "__keras_tensor__", "config": {"keras_history": ["input", 0, 0], "shape": [None, 3]}}
+        config = {"name": "op", **arguments}
+        entry = {"module": "keras.src.ops.numpy", "class_name": name, "config": config, "registered_name": name}
+        c["config"]["layers"][1] = {**entry, "name": "op", "inbound_nodes": [{"args": [place], "kwargs": {}}]}
+        c["config"]["layers"].pop()
+        c["config"]["output_layers"] = [["op", 0, 0]]
+
+    return change
+
+
 def metric(**config: Any) -> Change:
     entry = {"module": "keras.metrics", "class_name": "AUC", "config": config, "registered_name": None}
     return lambda c: c["compile_config"].update(metrics=[entry])
@@ -394,9 +409,11 @@ ATTACKS = [
     Attack("pickled model with a lambda", "GHSA pickle", ARCHIVE, pickled, "never run"),
     Attack("a pickle as a model", "pickle", ARCHIVE, raw_pickle("a.keras"), "neither a .keras archive"),
     # Paths and addresses
-    Attack("vocabulary from a path", "CVE-2025-12058", ARCHIVE, lambda d: archive(d, as_layer("StringLookup", vocabulary="/etc/passwd")), "vocabulary|no layer of that name"),
-    Attack("vocabulary from an address", "CVE-2025-12058", JSON, lambda d: json_text(d, as_layer("IntegerLookup", vocabulary="https://example.org/v")), "vocabulary|no layer of that name"),
-    Attack("vocabulary of text", "CVE-2025-12058", HDF5, lambda d: whole_h5(d, as_layer("TextVectorization", vocabulary="/etc/passwd")), "vocabulary|no layer of that name"),
+    Attack("vocabulary from a path", "CVE-2025-12058", ARCHIVE, lambda d: archive(d, as_layer("StringLookup", vocabulary="/etc/passwd")), "vocabulary=.* names a file"),
+    Attack("vocabulary from an address", "CVE-2025-12058", JSON, lambda d: json_text(d, as_layer("IntegerLookup", vocabulary="https://example.org/v")), "vocabulary=.* names a file"),
+    Attack("vocabulary of text", "CVE-2025-12058", HDF5, lambda d: whole_h5(d, as_layer("TextVectorization", vocabulary="/etc/passwd")), "vocabulary=.* names a file"),
+    Attack("vocabulary in a wrapped layer", "CVE-2025-12058", JSON, lambda d: json_text(d, as_layer("TimeDistributed", layer={"module": "keras.layers", "class_name": "StringLookup", "config": {"name": "x", "vocabulary": "/etc/passwd"}, "registered_name": None})), "vocabulary=.* names a file"),
+    Attack("vocabulary from bytes of a path", "CVE-2025-12058", ARCHIVE, lambda d: archive(d, as_layer("TextVectorization", vocabulary={"class_name": "__numpy__", "config": {"value": "/etc/passwd", "dtype": "string"}})), "no place for"),
     Attack("a SavedModel's path", "CVE-2026-1462", ARCHIVE, lambda d: archive(d, as_layer("TFSMLayer", filepath="/nowhere", call_endpoint="serve")), "code of another library"),
     Attack("a SavedModel's path in JSON", "CVE-2026-1462", JSON, lambda d: json_text(d, as_layer("TFSMLayer", filepath="//host/x")), "code of another library"),
     Attack("a member that leads out", "CVE-2026-12479", ARCHIVE, members(("../../evil", b"1")), "leads out"),
@@ -431,8 +448,14 @@ ATTACKS = [
     Attack("units of 10**12", "size", ARCHIVE, lambda d: archive(d, in_dense(units=10**12)), "far more than its file stores"),
     Attack("units of 10**12 in HDF5", "size", HDF5, lambda d: whole_h5(d, in_dense(units=10**12)), "far more than its file stores"),
     Attack("units of 10**12 in JSON", "size", JSON, lambda d: json_text(d, in_dense(units=10**12)), "far more than its file stores"),
+    Attack("numbers for unknown tokens", "size", ARCHIVE, lambda d: archive(d, as_layer("StringLookup", num_oov_indices=10**12)), "far more than its file stores"),
+    Attack("a vocabulary said to be large", "size", JSON, lambda d: json_text(d, as_layer("TextVectorization", vocabulary_size=10**12, output_mode="tf_idf")), "far more than its file stores"),
+    Attack("cells of adaptive pooling", "size", JSON, lambda d: json_text(d, as_layer("AdaptiveMaxPooling1D", output_size=10**12)), "far more than its file stores"),
     Attack("many thresholds", "size", ARCHIVE, lambda d: archive(d, metric(num_thresholds=10**12)), "far more than its file stores"),
     Attack("an op that would run at once", "size", JSON, lambda d: json_text(d, tensorless), "no tensor of the graph"),
+    Attack("an op that makes 10**9 tensors", "size", JSON, lambda d: json_text(d, op("Unstack", num=10**9, axis=1)), "over the limit"),
+    Attack("an op that cuts 10**9 times", "size", JSON, lambda d: json_text(d, op("ArraySplit", indices_or_sections=10**9, axis=1)), "over the limit"),
+    Attack("an op that goes on 10**9 times", "size", JSON, lambda d: json_text(d, op("Diff", n=10**9)), "over the limit"),
     # Other weights
     Attack("npz with objects", "pickle", WEIGHTS, npz, "neither an HDF5|no member|begin"),
     Attack("a pickle as weights", "pickle", WEIGHTS, raw_pickle("a.weights.h5"), "neither an HDF5"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nyala
+from nyala.saving import config as config_
 
 TF_OPS = {
     "class_name": "Functional",
@@ -94,3 +95,16 @@ def test_a_layer_without_a_successor_is_named(name: str) -> None:
     config = {"class_name": "Sequential", "keras_version": "2.3.0", "config": {"name": "m", "layers": [layer]}}
     with pytest.raises(ValueError, match=rf"layer `old` is a {name}, which Keras had up to .*custom_objects"):
         nyala.models.model_from_json(json.dumps(config))
+
+
+def test_metrics_of_functions_by_name() -> None:
+    """tf.keras wrote MeanMetricWrapper with the name of a function, which is also that of a class."""
+    metric = {
+        "class_name": "MeanMetricWrapper",
+        "config": {"name": "mae", "dtype": "float32", "fn": "mean_absolute_error"},
+    }
+    training = {"loss": "mse", "metrics": [[metric]], "optimizer_config": {"class_name": "SGD", "config": {}}}
+    arguments = config_.compile_arguments(training, "2.15.0")
+    found = arguments["metrics"][0][0]
+    found.update_state(np.array([[1.0, 2.0]]), np.array([[2.0, 4.0]]))
+    assert float(found.result()) == 1.5

@@ -146,6 +146,15 @@ def test_a_savedmodel() -> None:
     data = np.load(WILD / "expected/savedmodel_mlperftiny_kws_ref_model.npz")
     np.testing.assert_allclose(model.predict(data["x"], verbose=0), data["y_dense"], rtol=2e-5, atol=2e-5)
     assert nyala.saving.inspect(folder).layers["DepthwiseConv2D"] == 4
+    import tensorflow as tf
+
+    stored = tf.train.load_checkpoint(str(folder / "variables/variables"))
+    value, slot = "/.ATTRIBUTES/VARIABLE_VALUE", "layer_with_weights-9/gamma/.OPTIMIZER_SLOT/optimizer/"
+    assert int(model.optimizer.iterations.numpy()) == stored.get_tensor(f"optimizer/iter{value}") > 0
+    gamma = [x for x in model.layers if x.weights][9].gamma
+    place = 2 + 2 * [v is gamma for v in model.trainable_variables].index(True)
+    for kind, variable in zip("mv", model.optimizer.variables[place : place + 2]):
+        np.testing.assert_array_equal(variable.numpy(), stored.get_tensor(f"{slot}{kind}{value}"))
 
 
 def test_weights_of_a_savedmodel_without_layers() -> None:

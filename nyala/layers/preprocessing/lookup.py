@@ -12,7 +12,7 @@ import numpy as np
 from nyala import backends, ops
 from nyala._typing import Config, Tensor
 from nyala.backends import host
-from nyala.base import check
+from nyala.base import allowance, check
 from nyala.layers.preprocessing import hashes
 from nyala.layers.preprocessing.base import MODES, HostLayer, batches, encoded, no_sparse, texts
 
@@ -33,6 +33,7 @@ class _Lookup(HostLayer):
         salt: an int or two, with which unknown tokens are hashed.
     """
 
+    config_paths = frozenset({"vocabulary"})
     config_order = (
         "name", "trainable", "dtype", "invert", "max_tokens", "num_oov_indices", "oov_token", "mask_token", "output_mode",
         "sparse", "pad_to_max_tokens", "vocabulary_dtype", "idf_weights", "vocabulary", "vocabulary_size", "oov_method", "salt",
@@ -56,6 +57,7 @@ class _Lookup(HostLayer):
         self.invert = invert
         self.output_mode = check.one_of(self, "output_mode", output_mode, (*MODES, "tf_idf"))
         self.num_oov_indices = check.non_negative_int(self, "num_oov_indices", num_oov_indices)
+        allowance.take(self, (num_oov_indices,))
         if max_tokens is not None and (not check.is_int(max_tokens) or max_tokens <= 1):
             check.fail(self, f"max_tokens must be an int above 1, got {max_tokens!r}")
         self.max_tokens = max_tokens
@@ -263,8 +265,8 @@ class _Lookup(HostLayer):
         size = config.pop("vocabulary_size", None)
         if cls is StringLookup:
             config.pop("oov_method", None)
-        refuse_path(cls, config)
         made = super().from_config(config)
+        allowance.take(made, (size or 0,))
         made._expected = size
         return made
 
@@ -297,16 +299,6 @@ class _Lookup(HostLayer):
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         if self.output_mode == "tf_idf" and "idf_weights" in store:
             self._idf = np.asarray(store["idf_weights"], "float32")
-
-
-def refuse_path(cls: type, config: Config) -> None:
-    """Raise for a config that names a file: what a model file says is never opened."""
-    if isinstance(config.get("vocabulary"), (str, Path)):
-        check.fail(
-            cls,
-            f"a config names the vocabulary file {config['vocabulary']!r}, which is not opened; give the path in code: "
-            "layer.set_vocabulary(path)",
-        )
 
 
 class StringLookup(_Lookup):

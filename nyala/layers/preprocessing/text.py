@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 
 from nyala._typing import Config, Tensor
-from nyala.base import check, configurable
+from nyala.base import allowance, check, configurable
 from nyala.graph import infer
 from nyala.layers.preprocessing.base import HostLayer, batches, no_sparse, texts
-from nyala.layers.preprocessing.lookup import StringLookup, refuse_path
+from nyala.layers.preprocessing.lookup import StringLookup
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -36,6 +36,7 @@ class TextVectorization(HostLayer):
         ragged: must be False. encoding: "utf-8".
     """
 
+    config_paths = frozenset({"vocabulary"})
     config_order = (
         "name", "trainable", "dtype", "max_tokens", "standardize", "split", "ngrams", "output_mode", "output_sequence_length",
         "pad_to_max_tokens", "sparse", "ragged", "vocabulary", "idf_weights", "encoding",
@@ -187,13 +188,13 @@ class TextVectorization(HostLayer):
         """The layer that the config describes; it may hold tokens, but not the path of a file."""
         config = dict(config)
         size = config.pop("vocabulary_size", None)
-        refuse_path(cls, config)
         for name in ("standardize", "split"):
             if isinstance(config.get(name), Mapping):
                 config[name] = configurable.deserialize(config[name])
         if isinstance(config.get("ngrams"), list):
             config["ngrams"] = tuple(config["ngrams"])
         made = super().from_config(config)
+        allowance.take(made, (size or 0,))
         made._lookup_layer._expected = size
         return made
 
