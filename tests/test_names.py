@@ -21,7 +21,6 @@ ABSENT: dict[str, str] = {
     "keras": "Quantizer quantizers",
     "callbacks": "OrbaxCheckpoint",
     "quantizers": "*",
-    "utils": "FeatureSpace",
 }
 """Namespace -> the names of later issues; a namespace that is missing as a whole has the value "*"."""
 

@@ -79,6 +79,7 @@ from nyala.layers.pooling import (
     MaxPooling3D,
 )
 from nyala.layers.preprocessing.audio import MelSpectrogram, STFTSpectrogram
+from nyala.layers.preprocessing.feature_space import FeatureSpace  # noqa: F401 (nyala.utils has it; files name it)
 from nyala.layers.preprocessing.image import (
     AugMix,
     AutoContrast,

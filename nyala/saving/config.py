@@ -32,6 +32,7 @@ def parse(text: str | bytes, name: str) -> Config:
 
 def build(config: Config, version: str | None = None, numbers: int = limits.NUMBERS_WITHOUT_WEIGHTS) -> Any:
     """The model that a config describes, written by that version of Keras (``None``: not known), of at most that size."""
+    from nyala.layers.preprocessing.feature_space import FeatureSpace
     from nyala.models import Model
 
     if not isinstance(config.get("class_name"), str) or not isinstance(config.get("config"), (dict, list)):
@@ -42,7 +43,7 @@ def build(config: Config, version: str | None = None, numbers: int = limits.NUMB
         with allowance.of(numbers):
             model = configurable.deserialize(eras.modern(config, version))
     old._told.intersection_update(told)
-    if not isinstance(model, Model):
+    if not isinstance(model, (Model, FeatureSpace)):
         check.fail("load_model", f"the config is that of a {type(model).__name__}, not of a model")
     return model
 

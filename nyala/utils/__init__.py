@@ -9,6 +9,7 @@ from nyala.base.registry import (
     register_keras_serializable,
 )
 from nyala.base.seeds import set_random_seed
+from nyala.layers.preprocessing.feature_space import FeatureSpace
 from nyala.models.model import clone_model
 from nyala.saving import deserialize_keras_object, serialize_keras_object
 from nyala.training.data import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -44,6 +45,7 @@ Sequence = PyDataset
 __all__ = [
     "Config",
     "CustomObjectScope",
+    "FeatureSpace",
     "Progbar",
     "PyDataset",
     "Sequence",
