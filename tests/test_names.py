@@ -18,9 +18,6 @@ NAMESPACES = (
 ).split()
 
 ABSENT: dict[str, str] = {
-    "keras": "Quantizer quantizers",
-    "callbacks": "OrbaxCheckpoint",
-    "quantizers": "*",
 }
 """Namespace -> the names of later issues; a namespace that is missing as a whole has the value "*"."""
 

@@ -16,7 +16,7 @@ from nyala import backends
 from nyala.base import allowance, check
 from nyala.base.configurable import Configurable
 from nyala.base.registry import custom_object_scope, get_registered_name
-from nyala.saving import archive, hdf5, legacy, limits, safetensors, savedmodel, shards, weights
+from nyala.saving import archive, hdf5, legacy, limits, orbax, safetensors, savedmodel, shards, weights
 from nyala.saving import config as config_
 
 _HDF5 = (".h5", ".hdf5")
@@ -80,7 +80,8 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """The model that Nyala or any version of Keras wrote: a ``.keras`` archive, a whole-model ``.h5`` file or a SavedModel folder.
+    """The model that Nyala or any version of Keras wrote: a ``.keras`` archive, a whole-model ``.h5`` file, a SavedModel folder,
+    or the last of a folder of Orbax's checkpoints.
 
     Args:
         custom_objects: name -> class or function, for what the file names and Nyala does not have.
@@ -97,6 +98,8 @@ def load_model(
             return archive.read(path, compile)
         if savedmodel.is_savedmodel(path):
             return savedmodel.read(path, compile)
+        if orbax.is_orbax(path):
+            return orbax.read(path, compile)
         if hdf5.is_hdf5(path):
             with hdf5.read(path) as file:
                 return legacy.read_model(file, compile)
@@ -220,8 +223,8 @@ def load_weights(
     """Read the weights that any version of Keras or Nyala saved, alone or in a whole-model file.
 
     Args:
-        filepath: a ``.weights.h5``, ``.weights.json``, ``.safetensors``, ``.h5`` or ``.hdf5`` file, a ``.keras`` archive or a
-            folder of ``save(..., zipped=False)``.
+        filepath: a ``.weights.h5``, ``.weights.json``, ``.safetensors``, ``.h5`` or ``.hdf5`` file, a ``.keras`` archive, a
+            folder of ``save(..., zipped=False)``, or one of Orbax's checkpoints.
         skip_mismatch: leave out, with a warning, what does not fit.
         by_name: match layers by their names and leave the others alone (files of Keras 1 and 2 only).
         strict: False: as ``skip_mismatch=True``, and what does not fit is returned, a line each.
@@ -250,6 +253,8 @@ def _load_weights(model: Any, path: Path, skip_mismatch: bool, by_name: bool) ->
         return shards.read(model, path, skip_mismatch)
     if savedmodel.is_savedmodel(path):
         return savedmodel.read_weights(model, path, skip_mismatch)
+    if orbax.is_orbax(path):
+        return orbax.read_weights(model, path, skip_mismatch)
     if archive.is_archive(path):
         source: Any = archive.stored_weights(path)
     elif hdf5.is_hdf5(path):

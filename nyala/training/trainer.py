@@ -17,6 +17,8 @@ from nyala.training import loop
 from nyala.training.callbacks import History
 from nyala.training.compile import CompileLoss, CompileMetrics
 from nyala.training.old import OldTrainer
+from nyala.training.state_tree import get as get_state
+from nyala.training.state_tree import put as put_state
 
 _RESOLVED = {"steps_per_execution": 1, "jit_compile": True}
 """Keras's files hold what ``"auto"`` came to on the backend that saved them, not what was asked for."""
@@ -438,6 +440,18 @@ class Trainer(OldTrainer):
         if self.optimizer is not None:
             found += self.optimizer.variables
         return tracking.unique(found)
+
+    def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:
+        """All variables as nested dicts by their paths, below "trainable_variables", "non_trainable_variables",
+        "optimizer_variables" and "metrics_variables".
+
+        Args: value_format: "backend_tensor", or "numpy_array" for copies on the host.
+        """
+        return get_state(self, value_format)
+
+    def set_state_tree(self, state_tree: Mapping[str, Any]) -> None:
+        """Assign what ``get_state_tree`` gave, or a part of it. Raises ValueError, and assigns nothing, if it does not fit."""
+        put_state(self, state_tree)
 
     def zero_grad(self) -> None:
         """Forget the gradients that ``loss.backward()`` left on the weights (torch)."""

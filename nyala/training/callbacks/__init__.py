@@ -8,6 +8,7 @@ from nyala.training.callbacks.control import LambdaCallback, LearningRateSchedul
 from nyala.training.callbacks.ema import SwapEMAWeights
 from nyala.training.callbacks.logging import CSVLogger, History, ProgbarLogger
 from nyala.training.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
+from nyala.training.callbacks.orbax import OrbaxCheckpoint
 from nyala.training.callbacks.remote import RemoteMonitor
 from nyala.training.callbacks.tensorboard import TensorBoard
 
@@ -21,6 +22,7 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
+    "OrbaxCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "RemoteMonitor",
