@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -26,6 +27,23 @@ def blocks(page: Path) -> list[tuple[int, str]]:
     text = page.read_text()
     found = (m for m in BLOCK.finditer(text) if not m["skip"])
     return [(text.count("\n", 0, m.start("code")), m["code"]) for m in found]
+
+
+def run(page: Path, line: int, text: str, namespace: dict[str, Any]) -> None:
+    """Run a block, statement by statement; ``expression  # 2.0: and why`` must have that value."""
+    lines = text.splitlines()
+    for statement in ast.parse(text).body:
+        end = lines[(statement.end_lineno or 1) - 1]
+        ast.increment_lineno(statement, line)  # an error names the page's own line
+        if not isinstance(statement, ast.Expr):
+            exec(compile(ast.Module([statement], []), page, "exec"), namespace)
+            continue
+        value = eval(compile(ast.Expression(statement.value), page, "eval"), namespace)
+        try:
+            told = ast.literal_eval(end.partition("  # ")[2].partition(":")[0])
+        except (SyntaxError, ValueError):
+            continue
+        assert value == told, f"{page.name}: {end}, got {value!r}"
 
 
 def few_digits(path: str = "mnist.npz") -> Any:
@@ -56,8 +74,7 @@ def test_page(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", nyala.base.old.OldSpelling)  # type: ignore[attr-defined]
             for line, text in code:
-                # The file and line of an error are the page's own.
-                exec(compile("\n" * line + text, page, "exec"), namespace)
+                run(page, line, text, namespace)
     finally:
         policy.set_dtype_policy(before)
 

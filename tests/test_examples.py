@@ -26,6 +26,7 @@ def faster_and_good(results: Any) -> bool:
 # name, further arguments, backend, what main() must return, the figures it must write
 ROWS: list[Any] = [
     ("mnist_cnn", ["--epochs", "3", "--out", "digits.png"], "torch", lambda a: a > 0.8, ["digits.png"]),
+    ("mnist_cnn", ["--model", "functional", "--epochs", "2", "--out", "f.png"], "torch", lambda a: a > 0.7, ["f.png"]),
     ("text_classification", [], "tensorflow", lambda a: a > 0.7, []),
     ("text_classification", ["--model", "transformer"], "torch", lambda a: a > 0.6, []),
     ("time_series", [], "torch", lambda e: max(e["lstm"], e["convolution"]) < e["as today"], ["time_series.png"]),
