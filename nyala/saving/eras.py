@@ -72,12 +72,21 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "input_length": (None,),
     "jit_compile": (True, False, None),
     "mode": (0,),
+    "noise_shape": (None,),
     "ragged": (False, None),
+    "softmax_robust_masking": (False, None),
     "sparse": (False, None),
     "time_major": (False,),
     "virtual_batch_size": (None,),
 }
 """Arguments that older files write and that say nothing with these values; dropped where the class has none of that name."""
+
+_UNUSED = {
+    "MultiHeadAttention": ("query_shape", "key_shape", "value_shape"),
+    "SeparableConv": ("kernel_initializer", "kernel_regularizer", "kernel_constraint"),
+    "SpatialDropout": ("trainable",),
+}
+"""Arguments that tf.keras wrote for layers that did not use them, by the beginning of the class's name."""
 
 _LAMBDA_EXTRAS = ("function_type", "module", "output_shape", "output_shape_module", "output_shape_type", "mask_type")
 
@@ -183,7 +192,8 @@ class _Era:
         """What changed in a layer beside its name."""
         own = _arguments(CLASSES.get(name, name))
         if own:
-            config = {k: v for k, v in config.items() if k in own or v not in _NEUTRAL.get(k, ())}
+            unused = [k for start, names in _UNUSED.items() if name.startswith(start) for k in names]
+            config = {k: v for k, v in config.items() if k not in unused and (k in own or v not in _NEUTRAL.get(k, ()))}
         if name == "CuDNNGRU":
             config["reset_after"] = True
         elif name == "GRU" and self.major < 3:

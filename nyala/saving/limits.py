@@ -20,8 +20,8 @@ MAX_DIRECTORY = 4 * 2**20
 """Bytes of an archive's table of contents."""
 _RATIO, _FREE = 16, 64 * 2**20
 _FREE_NUMBERS = 2**24
-NUMBERS_WITHOUT_WEIGHTS = 2**31
-"""What a config may ask for that comes without weights, so that there is nothing to hold it against."""
+NUMBERS_WITHOUT_WEIGHTS = 2**29
+"""What a config may ask for that comes without weights, so that there is nothing to hold it against: 2 GiB."""
 
 
 class ModelFileError(ValueError):

@@ -185,7 +185,8 @@ def run(reader: str, folder: Path, tries: int, seconds: float) -> None:
             warnings.simplefilter("ignore")
             try:
                 once(np.random.default_rng(seed))
-            except ModelFileError:
+            except ModelFileError as error:
+                assert not isinstance(error.__cause__, MemoryError), f"reader {reader}, seed {seed}: {error}"
                 refused += 1
             except Exception as error:
                 error.add_note(f"reader {reader}, seed {seed}")
@@ -202,4 +203,12 @@ def test_a_little(reader: str, tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("reader", READERS)
 def test_long(reader: str, tmp_path: Path) -> None:
-    run(reader, tmp_path, 10**9, SECONDS)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(
+        resource.RLIMIT_AS, (size + 2**33, before[1])
+    )  # a bomb is to fail, not to take the machine along
+    try:
+        run(reader, tmp_path, 10**9, SECONDS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

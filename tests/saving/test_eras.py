@@ -9,6 +9,7 @@ import pytest
 
 import nyala
 from nyala.saving import config as config_
+from nyala.saving import layouts, weights
 
 TF_OPS = {
     "class_name": "Functional",
@@ -108,3 +109,44 @@ def test_metrics_of_functions_by_name() -> None:
     found = arguments["metrics"][0][0]
     found.update_state(np.array([[1.0, 2.0]]), np.array([[2.0, 4.0]]))
     assert float(found.result()) == 1.5
+
+
+GLOROT = {"class_name": "GlorotUniform", "config": {"seed": None}}
+UNUSED = {
+    "SeparableConv2D": ((4, 4, 2), {
+        "filters": 3, "kernel_size": [2, 2], "data_format": "channels_last", "groups": 1, "kernel_initializer": GLOROT,
+        "kernel_regularizer": None, "kernel_constraint": None, "depthwise_initializer": GLOROT,
+    }),
+    "SpatialDropout2D": ((4, 4, 2), {"rate": 0.5, "noise_shape": None, "seed": None}),
+    "SpatialDropout1D": ((4, 2), {"rate": 0.5, "noise_shape": None, "seed": None}),
+    "RandomHeight": ((4, 4, 2), {"factor": 0.2, "interpolation": "bilinear", "seed": None}),
+}  # fmt: skip
+"""Layers as tf.keras 2.15 wrote them, with arguments that they did not use."""
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_arguments_that_said_nothing(name: str) -> None:
+    shape, config = UNUSED[name]
+    start = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, *shape], "name": "x", "ragged": False}}
+    layer = {"class_name": name, "config": {"name": "it", "trainable": True, "dtype": "float32", **config}}
+    model = {"class_name": "Sequential", "keras_version": "2.15.0", "config": {"name": "m", "layers": [start, layer]}}
+    loaded = nyala.models.model_from_json(json.dumps(model))
+    assert type(loaded.layers[-1]).__name__ == name and len(loaded.output_shape) == len(shape) + 1
+
+
+def test_attention_of_tf_keras() -> None:
+    x = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 3, 4], "name": "x"}, "name": "x"}
+    config = {"name": "a", "trainable": True, "dtype": "float32", "num_heads": 2, "key_dim": 2, "value_dim": 2, "dropout": 0.0,
+              "use_bias": True, "output_shape": None, "attention_axes": [1], "query_shape": [None, 3, 4],
+              "key_shape": [None, 3, 4], "value_shape": [None, 3, 4], "kernel_initializer": GLOROT}  # fmt: skip
+    call = ["x", 0, 0, {"value": ["x", 0, 0]}]
+    layers = [
+        {**x, "inbound_nodes": []},
+        {"class_name": "MultiHeadAttention", "config": config, "name": "a", "inbound_nodes": [[call]]},
+    ]
+    graph = {"name": "m", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["a", 0, 0]]}
+    text = json.dumps({"class_name": "Functional", "keras_version": "2.15.0", "config": graph})
+    assert nyala.models.model_from_json(text).count_params() == 3 * (4 * 4 + 4) + 4 * 4 + 4
+    places = [path for path, _ in weights.walk(nyala.models.model_from_json(text))]
+    assert layouts.place("layers/multi_head_attention/_key_dense/vars") == "layers/multi_head_attention/key_dense/vars"
+    assert "layers/multi_head_attention/key_dense" in places
