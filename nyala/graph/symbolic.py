@@ -9,12 +9,26 @@ from nyala._typing import DType, Shape
 from nyala.backends import dtypes
 from nyala.backends.base import TensorSpec
 from nyala.backends.interop import ForeignProtocols
-from nyala.base import naming
+from nyala.base import check, naming, old
 from nyala.base.operators import Operators
 
 if TYPE_CHECKING:
     from nyala.backends.base import BackendBase
     from nyala.graph.node import Node
+
+
+class OldShape(tuple[int | None, ...]):
+    """A shape as programs for older Keras on TensorFlow handle it."""
+
+    def as_list(self) -> list[int | None]:
+        return list(self)
+
+    @property
+    def ndims(self) -> int:
+        return len(self)
+
+    rank = ndims
+    dims = property(as_list)
 
 
 class SymbolicTensor(Operators, ForeignProtocols):
@@ -122,7 +136,22 @@ class SymbolicTensor(Operators, ForeignProtocols):
 
         return ops.transpose(self)
 
-    def get_shape(self) -> tuple[int | None, ...]:
+    def get_shape(self) -> OldShape:
+        """The shape with the methods that TensorFlow's has."""
+        return OldShape(self.shape)
+
+    def set_shape(self, shape: Shape) -> None:
+        """Say what is known of axes whose size is ``None``. Raises ValueError when the shapes exclude each other."""
+        given = tuple(shape)
+        if len(given) != self.ndim or any(
+            m is not None and n is not None and m != n for m, n in zip(given, self.shape)
+        ):
+            check.fail(self, f"set_shape({given}) contradicts its shape {self.shape}")
+        self.shape = tuple(m if n is None else n for m, n in zip(given, self.shape))
+
+    @property
+    def _keras_shape(self) -> Shape:
+        old.tell("x._keras_shape", "x.shape")
         return self.shape
 
     def __repr__(self) -> str:
