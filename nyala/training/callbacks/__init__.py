@@ -6,6 +6,7 @@ from nyala.training.callbacks.checkpoint import ModelCheckpoint
 from nyala.training.callbacks.container import CallbackList
 from nyala.training.callbacks.control import LambdaCallback, LearningRateScheduler, TerminateOnNaN
 from nyala.training.callbacks.ema import SwapEMAWeights
+from nyala.training.callbacks.experiments import MLflowCallback, WandbCallback
 from nyala.training.callbacks.logging import CSVLogger, History, ProgbarLogger
 from nyala.training.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
 from nyala.training.callbacks.orbax import OrbaxCheckpoint
@@ -21,6 +22,7 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "MLflowCallback",
     "ModelCheckpoint",
     "OrbaxCheckpoint",
     "ProgbarLogger",
@@ -29,4 +31,5 @@ __all__ = [
     "SwapEMAWeights",
     "TensorBoard",
     "TerminateOnNaN",
+    "WandbCallback",
 ]
