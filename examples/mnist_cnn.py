@@ -90,19 +90,21 @@ def load() -> tuple[str, common.Arrays, common.Arrays]:
 def draw(
     history: dict[str, list[float]], images: np.ndarray, labels: np.ndarray, guesses: np.ndarray, path: Path
 ) -> None:
-    """A picture of the curves of loss and accuracy, and of some digits with what the model takes them for."""
+    """A picture of the curves, of which digits are taken for which, and of some digits with what they are taken for."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 7), layout="constrained")
+    figure = Figure(figsize=(13, 8), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(3, 2))
     curves, digits = parts
-    for axes, metric in zip(curves.subplots(1, 2), ("loss", "accuracy")):
+    *pair, matrix = curves.subplots(1, 3)
+    for axes, metric in zip(pair, ("loss", "accuracy")):
         epochs = range(1, len(history[metric]) + 1)
         axes.plot(epochs, history[metric], "o-", label="training")
         axes.plot(epochs, history[f"val_{metric}"], "o-", label="validation")
         axes.set(title=metric, xlabel="epoch", xticks=list(epochs)[:: max(1, len(epochs) // 10)])
         axes.grid(alpha=0.3)
         axes.legend()
+    keras.utils.plot_confusion_matrix(labels, guesses, ax=matrix)
     # The first ten images, and ten mistakes, for they teach more.
     order = [*range(10), *np.argsort(guesses.argmax(-1) == labels, kind="stable")[:10]]
     for axes, i in zip(digits.subplots(2, 10).flat, order):
@@ -157,9 +159,8 @@ def main(argv: Sequence[str] | None = None) -> float:
     accuracy = float((guesses.argmax(-1) == labels).mean())
     print(f"Test accuracy: {accuracy:.4f}")
     out = args.out or Path(f"demo-{keras.config.backend()}.png")
-    some = slice(0, 1000)
-    draw(curves, x_test[some], labels[some], guesses[some], out)
-    print(f"Curves and predictions: {out}")
+    draw(curves, x_test, labels, guesses, out)
+    print(f"Curves, confusions and predictions: {out}")
     return accuracy
 
 
