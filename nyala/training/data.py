@@ -1,6 +1,6 @@
 """One kind of data for the loop, whatever it came from.
 
-``make(...)`` turns arrays, tensors, generators, ``PyDataset``s, ``tf.data.Dataset``s and torch ``DataLoader``s into a ``Data``:
+``make(...)`` turns arrays, tensors, tables, generators, ``PyDataset``s, ``tf.data.Dataset``s, torch and grain loaders into a ``Data``:
 batches of ``(x, y, sample_weight)``, and for arrays in memory the indices of each batch.
 """
 
@@ -250,6 +250,8 @@ class IteratorData(Data):
 
     def _prepare(self, data: Any) -> Batch:
         x, y, sample_weight = unpack_x_y_sample_weight(data)
+        if isinstance(x, dict):  # streamed data sets of Hugging Face give lists
+            x = {k: np.asarray(v) if isinstance(v, list) else v for k, v in x.items()}
         if self.class_weight is not None:
             sample_weight = class_weights(y, self.class_weight, sample_weight)
         return x, y, sample_weight
@@ -432,6 +434,7 @@ def make(
     """The ``Data`` for what the user gave. Raises ValueError for arguments that do not go together."""
     if isinstance(x, Data):
         return x
+    x, y, sample_weight = (_read(part) for part in (x, y, sample_weight))
     if x is None:
         check.fail(who, "x is None; give arrays, a generator or a data set")
     if _is_arrays(x):
@@ -481,6 +484,29 @@ def _is_arrays(x: Any) -> bool:
     return ((hasattr(x, "shape") or hasattr(x, "__array__")) and hasattr(x, "__array__")) or _is_frame(x)
 
 
+def _read(x: Any) -> Any:
+    """Arrays for the columns of a data set of Hugging Face, a dict unless it is one, and a table for a query of polars."""
+    if _is_columnar(x):
+        if hasattr(x, "column_name"):
+            return np.asarray(x[:])
+        found = x.with_format("numpy")[:]
+        return found if len(found) > 1 else next(iter(found.values()))
+    if hasattr(x, "collect") and hasattr(x, "collect_schema") and not hasattr(x, "to_numpy"):
+        return x.collect()
+    if isinstance(x, dict):
+        return {k: _read(v) for k, v in x.items()}
+    if type(x) in (list, tuple) and x and _is_columnar(x[0]):
+        return type(x)(_read(v) for v in x)
+    return x
+
+
+def _is_columnar(x: Any) -> bool:
+    """Whether it is a data set of Hugging Face in memory or a column of one."""
+    whole = hasattr(x, "with_format") and hasattr(x, "column_names")
+    column = hasattr(x, "column_name") and hasattr(x, "source")
+    return (whole or column) and hasattr(x, "__len__") and not isinstance(x, dict)
+
+
 def _is_frame(x: Any) -> bool:
     return hasattr(x, "to_numpy") and hasattr(x, "index")
 
@@ -507,6 +533,9 @@ def _array(a: Any, who: str, name: str) -> Any:
         return a
     array = a.to_numpy() if _is_frame(a) else np.asarray(a)
     if array.dtype == object:
+        # A column of lists of one length.
+        if array.size and np.ndim(array.flat[0]) and len({np.shape(v) for v in array.flat}) == 1:
+            array = np.reshape(np.stack([np.asarray(v) for v in array.flat]), (*array.shape, *np.shape(array.flat[0])))
         try:
             array = array.astype(dtypes.standardize(None))
         except (TypeError, ValueError):
@@ -538,6 +567,7 @@ def _equal_lengths(x: Nest, y: Nest, sample_weight: Nest, who: str) -> int:
 
 def split(x: Nest, y: Nest, sample_weight: Nest, fraction: float, who: str = "fit") -> tuple[Batch, Batch]:
     """The first ``1 - fraction`` of the samples and the rest. Raises ValueError when one part would be empty."""
+    x, y, sample_weight = (_read(part) for part in (x, y, sample_weight))
     if not _is_arrays(x):
         check.fail(who, f"validation_split needs arrays, got {type(x).__name__}; give validation_data")
     check.number_in(who, "validation_split", fraction, 0.0, 1.0, open_high=True)
