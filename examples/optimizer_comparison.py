@@ -65,7 +65,7 @@ def compare(x: np.ndarray, y: np.ndarray, epochs: int) -> dict[str, tuple[keras.
 
 
 def boundary(axes: Any, model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
-    """What the model takes each point of the plane for, with the points it was tested on."""
+    """What the model takes each point of the plane for, and the points of the data."""
     low, high = x.min(0) - 0.5, x.max(0) + 0.5
     grid = np.stack(np.meshgrid(*(np.linspace(a, b, 80) for a, b in zip(low, high))), -1).astype("float32")
     guesses = model.predict(grid.reshape(-1, 2), batch_size=1024, verbose=0)[:, 0].reshape(80, 80)
