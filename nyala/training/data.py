@@ -1,7 +1,7 @@
 """One kind of data for the loop, whatever it came from.
 
-``make(...)`` turns arrays, tensors, tables, generators, ``PyDataset``s, ``tf.data.Dataset``s, torch and grain loaders into a ``Data``:
-batches of ``(x, y, sample_weight)``, and for arrays in memory the indices of each batch.
+``make(...)`` turns arrays, tensors, tables, generators, ``PyDataset``s, ``tf.data.Dataset``s, torch and grain loaders into a
+``Data``: batches of ``(x, y, sample_weight)``, and for arrays in memory the indices of each batch.
 """
 
 from __future__ import annotations

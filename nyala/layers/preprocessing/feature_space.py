@@ -186,8 +186,9 @@ class FeatureSpace(DataLayer):
         cls, num_bins: int, bin_boundaries: Any = None, output_mode: str = "one_hot", name: str | None = None
     ) -> Feature:
         """The number of the bin; ``bin_boundaries`` replace the quantiles of the data to adapt to."""
-        bins = {"num_bins": num_bins} if bin_boundaries is None else {"bin_boundaries": bin_boundaries}
-        return Feature("float32", Discretization(**bins, name=_name("float_discretized", name)), output_mode)
+        bins = num_bins if bin_boundaries is None else None
+        layer = Discretization(bin_boundaries, bins, name=_name("float_discretized", name))
+        return Feature("float32", layer, output_mode)
 
     @classmethod
     def integer_categorical(
