@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nyala import ops as ops
     from nyala import optimizers as optimizers
     from nyala import preprocessing as preprocessing
+    from nyala import quantizers as quantizers
     from nyala import random as random
     from nyala import regularizers as regularizers
     from nyala import schedules as schedules
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from nyala.models import Model as Model
     from nyala.models import Sequential as Sequential
     from nyala.optimizers import Optimizer as Optimizer
+    from nyala.quantizers import Quantizer as Quantizer
     from nyala.regularizers import Regularizer as Regularizer
     from nyala.transforms import function as function
     from nyala.transforms import value_and_grad as value_and_grad
@@ -71,7 +73,7 @@ _MODULES = frozenset({
     "activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distillation", "distribution",
     "dtype_policies", "export",
     "initializers", "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers",
-    "preprocessing", "random", "regularizers", "saving", "schedules", "tree", "utils", "visualization", "wrappers",
+    "preprocessing", "quantizers", "random", "regularizers", "saving", "schedules", "tree", "utils", "visualization", "wrappers",
 })  # fmt: skip
 
 _HOMES = {
@@ -89,6 +91,7 @@ _HOMES = {
     "Model": "models",
     "Operation": "graph.operation",
     "Optimizer": "optimizers",
+    "Quantizer": "quantizers",
     "Regularizer": "regularizers",
     "RematScope": "graph.remat",
     "Sequential": "models",

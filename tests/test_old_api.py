@@ -482,8 +482,8 @@ def test_tree_and_policies() -> None:
             repr(theirs),
         )
         assert nyala.dtype_policies.deserialize(nyala.dtype_policies.serialize(ours)) == ours
-    with pytest.raises(NotImplementedError, match=r"use the policy 'float32'"):
-        layers.Dense(1, dtype="int8_from_float32")
+    with pytest.raises(NotImplementedError, match=r"Conv1D: has no int8 form; layers that have: Dense"):
+        layers.Conv1D(1, 1, dtype="int8_from_float32")
     with pytest.raises(ValueError, match=r"written 'gptq/"):
         nyala.dtype_policies.get("gptq_from_float32")
 

@@ -156,6 +156,12 @@ def get_registered_name(obj: Any) -> str:
     return _custom_names.get(obj) or obj.__name__
 
 
+def also_called(cls: Any, other: Any) -> None:
+    """Let ``other`` stand in files under the name that ``cls`` is registered by."""
+    if cls in _custom_names:
+        _custom_names[other] = _custom_names[cls]
+
+
 def get_registered_object(
     name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Any = None
 ) -> Any:

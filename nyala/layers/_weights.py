@@ -8,7 +8,9 @@ from nyala import constraints, initializers, regularizers
 from nyala._typing import Identifier, Shape
 from nyala.base import check
 from nyala.base.variable import Variable
+from nyala.layers import swap
 from nyala.layers.base import Layer
+from nyala.quantizers import quantizers
 
 
 def options(
@@ -20,17 +22,22 @@ def options(
     setattr(layer, f"{weight}_constraint", constraints.get(constraint))
 
 
-def add(layer: Layer, weight: str, shape: Shape, *, name: str | None = None, autocast: bool = True) -> Variable:
-    """A new trainable weight with the options kept for it; ``name`` if it is called otherwise."""
+def known(layer: Layer, weight: str, shape: Shape) -> tuple[int, ...]:
+    """``shape`` with all its sizes known."""
     if any(n is None for n in shape):
         check.fail(
             layer,
             f"the shape {tuple(shape)} of its {weight} depends on an axis of the input that is not known; "
             "give that axis a size in Input(shape=...)",
         )
+    return tuple(int(n) for n in shape)  # type: ignore[arg-type]
+
+
+def add(layer: Layer, weight: str, shape: Shape, *, name: str | None = None, autocast: bool = True) -> Variable:
+    """A new trainable weight with the options kept for it; ``name`` if it is called otherwise."""
     return layer.add_weight(
         name=name or weight,
-        shape=shape,
+        shape=known(layer, weight, shape),
         initializer=getattr(layer, f"{weight}_initializer"),
         regularizer=getattr(layer, f"{weight}_regularizer"),
         constraint=getattr(layer, f"{weight}_constraint"),
@@ -38,34 +45,34 @@ def add(layer: Layer, weight: str, shape: Shape, *, name: str | None = None, aut
     )
 
 
-class LoRA(Layer):
-    """A layer whose main weight can be frozen and trained by the product of two thin matrices.
+class Adaptable(Layer):
+    """A layer with one main weight, which can be quantized, or frozen and trained by the product of two thin matrices.
 
-    weight + (alpha / rank) * a @ b, Hu et al. 2021, https://arxiv.org/abs/2106.09685
+    Either makes it a layer of another class (``layers/swap.py``), with the same name, that computes in that way.
 
     Args:
         lora_rank: columns of a, rows of b; ``None``: no adaptation. lora_alpha: default ``lora_rank``.
+        quantization_config: how it is quantized when its policy says that it is, or when ``quantize()`` is called.
     """
 
     _adapted: str = "kernel"
-    lora_kernel_a: Variable
-    lora_kernel_b: Variable
-    lora_embeddings_a: Variable
-    lora_embeddings_b: Variable
+    _main_shape: tuple[int, ...] = ()
+    lora_enabled = False
 
-    def _set_lora(self, rank: int | None, alpha: float | None) -> None:
+    def _set_adaptation(self, rank: int | None, alpha: float | None, config: Any) -> None:
         self.lora_rank = rank if rank is None else check.positive_int(self, "lora_rank", rank)
         self.lora_alpha = rank if alpha is None else alpha
-        self.lora_enabled = False
-
-    def _no_quantization(self, quantization_config: Any) -> None:
-        if quantization_config is not None:
-            check.fail(self, "quantization_config must be None: quantization is not available", NotImplementedError)
-        self.quantization_config = None
+        self.quantization_config = None if config is None else quantizers.resolve(self, None, config)
 
     @property
-    def _lora_scale(self) -> float:
-        return (self.lora_alpha or 0) / (self.lora_rank or 1)
+    def _main(self) -> Variable:
+        """The variable of the main weight, whatever its name gives in an adapted layer."""
+        return self.__dict__[self._adapted]
+
+    def _add_main(self, shape: Shape) -> None:
+        """Make the main weight."""
+        self._main_shape = known(self, self._adapted, shape)
+        self.__dict__[self._adapted] = add(self, self._adapted, shape)
 
     def _after_build(self) -> None:
         if self.lora_rank and not self.lora_enabled:
@@ -80,6 +87,9 @@ class LoRA(Layer):
     ) -> None:
         """Freeze the main weight and train ``rank`` * (rows + columns) numbers in its place.
 
+        weight + (alpha / rank) * a @ b, Hu et al. 2021, https://arxiv.org/abs/2106.09685
+        A file holds the sum.
+
         Raises ValueError if the layer is not built, has a constraint on the weight, or has been adapted before.
         """
         weight = self._adapted
@@ -93,8 +103,7 @@ class LoRA(Layer):
             )
         self.lora_rank = check.positive_int(self, "rank", rank)
         self.lora_alpha = rank if lora_alpha is None else lora_alpha
-        frozen: Variable = getattr(self, weight)
-        shapes = {"a": (*frozen.shape[:-1], rank), "b": (rank, frozen.shape[-1])}
+        shapes = {"a": (*self._main_shape[:-1], rank), "b": (rank, self._main_shape[-1])}
         for side, initializer in (("a", a_initializer), ("b", b_initializer)):
             name = f"lora_{weight}_{side}"
             variable = self.add_weight(
@@ -104,14 +113,13 @@ class LoRA(Layer):
                 regularizer=getattr(self, f"{weight}_regularizer"),
             )
             setattr(self, name, variable)
-        frozen.trainable = False
-        self.lora_enabled = True
-
-    def _own(self) -> list[Variable]:
-        # Frozen or not, the main weight keeps its place in ``weights``.
-        return sorted(super()._own(), key=lambda v: v is not getattr(self, self._adapted, None))
+        self._main.trainable = False
+        swap.become(self, lora=True)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        rank, alpha = config.pop("lora_rank"), config.pop("lora_alpha")
-        return {**config, "lora_rank": rank, "lora_alpha": alpha} if rank else config
+        lora = {k: config[k] for k in ("lora_rank", "lora_alpha")}
+        if self.lora_rank and "lora_rank" in self.config_order:
+            return config
+        rest = {k: v for k, v in config.items() if k not in lora}
+        return {**rest, **lora} if self.lora_rank else rest

@@ -406,19 +406,37 @@ class Layer(OldLayer, Configurable):
     @dtype_policy.setter
     def dtype_policy(self, value: Any) -> None:
         value = policy.get(value)
-        if value.quantization_mode is not None:
-            check.fail(
-                self,
-                f"cannot be made with the policy {value.name!r}: quantized layers are not available; "
-                f"use the policy {getattr(value, 'source_name', 'float32')!r}",
-                NotImplementedError,
-            )
+        if value.quantization_mode != self.quantization_mode:
+            from nyala.layers import quantized
+
+            quantized.change_mode(self, value)
+        self._set_policy(value)
+
+    def _set_policy(self, value: Any) -> None:
         self._dtype_policy = value
         self.compute_dtype: str = self._dtype_policy.compute_dtype
         self.variable_dtype: str = self._dtype_policy.variable_dtype
         self._cast_to = self.compute_dtype if self.compute_dtype != self.variable_dtype else None
         if self._initialised:
             scope.python_state.changed()
+
+    @property
+    def quantization_mode(self) -> str | None:
+        """``"int8"`` or another mode; ``None`` for a layer of floats."""
+        return self.__dict__["_dtype_policy"].quantization_mode if "_dtype_policy" in self.__dict__ else None
+
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
+        """Store the weights in few bits, and compute with them.
+
+        Args:
+            mode: ``"int8"``, ``"int4"`` or ``"float8"``. config: in place of it, a config of ``nyala.quantizers``.
+            type_check: whether a subclass, which may compute otherwise, is refused.
+
+        Raises: ValueError for a layer that is not built or quantized already, NotImplementedError for one that has no such form.
+        """
+        from nyala.layers import quantized
+
+        quantized.quantize(self, mode, type_check, config)
 
     @property
     def dtype(self) -> str:
@@ -562,7 +580,7 @@ class Layer(OldLayer, Configurable):
             or not spec.names
         ):
             return self
-        call, takes_training, tensor_types, local = self.call, spec.training, backends.backend_of_type, scope.local
+        takes_training, tensor_types, local = spec.training, backends.backend_of_type, scope.local
         seen: Any = None
 
         def run(x: Any) -> Any:
@@ -577,7 +595,8 @@ class Layer(OldLayer, Configurable):
                 seen = x.dtype if ours and self._convert(x, tensor_types[type(x)]) is x else None
                 return self(x)
             try:
-                return call(x, training=_context.training) if takes_training else call(x)
+                # Looked up anew: a layer that is quantized has another call from then on.
+                return self.call(x, training=_context.training) if takes_training else self.call(x)
             except Exception as error:
                 self._explain(error, (x,), {})
                 raise

@@ -17,13 +17,13 @@ from nyala.layers.input_spec import InputSpec
 from nyala.ops.nn import affine, einsum_affine
 
 
-class Dense(_weights.LoRA):
+class Dense(_weights.Adaptable):
     """Fully connected layer on the last axis: y = activation(x @ kernel + bias).
 
     Args:
         units: width of the output, a positive int.
         activation: name or function; ``None``: linear. use_bias: whether a bias is added.
-        lora_rank, lora_alpha: see ``enable_lora``. quantization_config: ``None``.
+        lora_rank, lora_alpha: see ``enable_lora``. quantization_config: see ``quantize``.
 
     Shapes: (batch, ..., n) -> (batch, ..., units); kernel (n, units), bias (units,).
     """
@@ -54,30 +54,28 @@ class Dense(_weights.LoRA):
         self.use_bias = use_bias
         _weights.options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         _weights.options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
-        self._set_lora(lora_rank, lora_alpha)
-        self._no_quantization(quantization_config)
+        self._set_adaptation(lora_rank, lora_alpha, quantization_config)
         self.input_spec = InputSpec(min_ndim=2)
 
     def build(self, input_shape: Shape) -> None:
         n = input_shape[-1]
-        self.kernel = _weights.add(self, "kernel", (n, self.units))  # type: ignore[arg-type]
+        self._add_main((n, self.units))
         self.bias = _weights.add(self, "bias", (self.units,)) if self.use_bias else None
         self.input_spec = InputSpec(min_ndim=2, axes={-1: n})
 
     def call(self, inputs: TensorLike, training: bool | None = None) -> Tensor:
-        if self.bias is not None and not self.lora_enabled:
-            return self._activate(affine(inputs, self.kernel, self.bias))
-        x = ops.matmul(inputs, self.kernel)
-        if self.lora_enabled:
-            low = ops.matmul(ops.matmul(inputs, self.lora_kernel_a), self.lora_kernel_b)
-            x = ops.add(x, ops.multiply(low, self._lora_scale))
-        return self._activate(x if self.bias is None else ops.add(x, self.bias))
+        if self.bias is None:
+            return self._activate(self._product(inputs, self.kernel))
+        return self._activate(affine(inputs, self.kernel, self.bias))
+
+    def _product(self, x: TensorLike, kernel: TensorLike) -> Tensor:
+        return ops.matmul(x, kernel)
 
     def _activate(self, x: Tensor) -> Tensor:
         return x if self.activation is None else self.activation(x)  # programs set the attribute to None for the logits
 
 
-class EinsumDense(_weights.LoRA):
+class EinsumDense(_weights.Adaptable):
     """Fully connected layer on the axes that an equation names: y = activation(einsum(equation, x, kernel) + bias).
 
     Args:
@@ -123,31 +121,25 @@ class EinsumDense(_weights.LoRA):
         self.bias_axes = bias_axes
         _weights.options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         _weights.options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
-        self._set_lora(lora_rank, lora_alpha)
-        if gptq_unpacked_column_size is not None:
-            check.fail(
-                self, "gptq_unpacked_column_size must be None: quantization is not available", NotImplementedError
-            )
-        self._no_quantization(quantization_config)
+        self._set_adaptation(lora_rank, lora_alpha, quantization_config)
+        self.gptq_unpacked_column_size = gptq_unpacked_column_size
 
     def config_value(self, name: str) -> Any:
         return self.partial_output_shape if name == "output_shape" else super().config_value(name)
 
     def build(self, input_shape: Shape) -> None:
         kernel, bias = _einsum_shapes(self, input_shape)
-        self.kernel = _weights.add(self, "kernel", kernel)
-        self.bias = None if bias is None else _weights.add(self, "bias", bias)
         self.input_spec = InputSpec(ndim=len(input_shape))
+        self._add_main(kernel)
+        self.bias = None if bias is None else _weights.add(self, "bias", bias)
 
     def call(self, inputs: TensorLike, training: bool | None = None) -> Tensor:
-        kernel = self.kernel
-        if self.bias is not None and not self.lora_enabled:
-            return self.activation(einsum_affine(inputs, kernel, self.bias, self.equation))
-        if self.lora_enabled:
-            low = ops.matmul(self.lora_kernel_a, self.lora_kernel_b)
-            kernel = ops.add(kernel, ops.multiply(low, self._lora_scale))
-        x = ops.einsum(self.equation, inputs, kernel)
-        return self.activation(x if self.bias is None else ops.add(x, self.bias))
+        if self.bias is None:
+            return self.activation(self._product(inputs, self.kernel))
+        return self.activation(einsum_affine(inputs, self.kernel, self.bias, self.equation))
+
+    def _product(self, x: TensorLike, kernel: TensorLike) -> Tensor:
+        return ops.einsum(self.equation, x, kernel)
 
 
 def _einsum_shapes(layer: EinsumDense, input_shape: Shape) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
@@ -197,7 +189,7 @@ def _einsum_shapes(layer: EinsumDense, input_shape: Shape) -> tuple[tuple[Any, .
     return kernel, tuple(bias)
 
 
-class Embedding(_weights.LoRA):
+class Embedding(_weights.Adaptable):
     """A table of vectors, looked up by index: y = embeddings[x].
 
     Args:
@@ -233,22 +225,20 @@ class Embedding(_weights.LoRA):
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
         self.autocast = False
-        self._set_lora(lora_rank, lora_alpha)
-        self._no_quantization(quantization_config)
+        self._set_adaptation(lora_rank, lora_alpha, quantization_config)
         if weights is not None:
             self._initial_weights = weights if isinstance(weights, list) and len(weights) == 1 else [weights]
 
     def build(self, input_shape: Shape | None = None) -> None:
-        self.embeddings = _weights.add(self, "embeddings", (self.input_dim, self.output_dim))
+        self._add_main((self.input_dim, self.output_dim))
 
     def call(self, inputs: TensorLike) -> Tensor:
         if not dtypes.is_int(ops.dtype(inputs)):
             inputs = ops.cast(inputs, "int32")
-        x = ops.take(self.embeddings, inputs, axis=0)
-        if self.lora_enabled:
-            low = ops.matmul(ops.take(self.lora_embeddings_a, inputs, axis=0), self.lora_embeddings_b)
-            x = ops.add(x, ops.multiply(low, self._lora_scale))
-        return ops.cast(x, self.compute_dtype)
+        return ops.cast(self._vectors(inputs), self.compute_dtype)
+
+    def _vectors(self, indices: TensorLike) -> Tensor:
+        return ops.take(self._main, indices, axis=0)
 
     def compute_mask(self, inputs: TensorLike, mask: Any = None) -> Tensor | None:
         return ops.not_equal(inputs, 0) if self.mask_zero else None
@@ -270,7 +260,8 @@ class ReversibleEmbedding(Embedding):
 
     config_order = (
         *Layer.config_order, "input_dim", "output_dim", "embeddings_initializer", "embeddings_regularizer",
-        "activity_regularizer", "embeddings_constraint", "mask_zero", "quantization_config", "tie_weights",
+        "activity_regularizer", "embeddings_constraint", "mask_zero", "quantization_config", "lora_rank", "lora_alpha",
+        "tie_weights",
     )  # fmt: skip
 
     def __init__(
@@ -302,19 +293,22 @@ class ReversibleEmbedding(Embedding):
     def build(self, input_shape: Shape | None = None) -> None:
         super().build(input_shape)
         if not self.tie_weights:
-            self.reverse_embeddings = self.add_weight(
-                (self.output_dim, self.input_dim), self.embeddings_initializer, name="reverse_embeddings"
-            )
+            self._add_reverse((self.output_dim, self.input_dim))
+
+    def _add_reverse(self, shape: Shape) -> None:
+        self.reverse_embeddings = self.add_weight(shape, self.embeddings_initializer, name="reverse_embeddings")
 
     def call(self, inputs: TensorLike, reverse: bool = False) -> Tensor:
         if not reverse:
             return super().call(inputs)
-        dtype = self.reverse_dtype or self.compute_dtype
-        table = ops.transpose(self.embeddings) if self.tie_weights else self.reverse_embeddings
-        scores = ops.matmul(ops.cast(inputs, dtype), ops.cast(table, dtype))
+        scores = self._scores(inputs, self.reverse_dtype or self.compute_dtype)
         if self.logit_soft_cap is None:
             return scores
         return ops.multiply(ops.tanh(ops.divide(scores, self.logit_soft_cap)), self.logit_soft_cap)
+
+    def _scores(self, x: TensorLike, dtype: str) -> Tensor:
+        table = ops.transpose(self.embeddings) if self.tie_weights else self.reverse_embeddings
+        return ops.matmul(ops.cast(x, dtype), ops.cast(table, dtype))
 
     def compute_mask(self, inputs: TensorLike, mask: Any = None) -> Tensor | None:
         vectors = dtypes.is_float(ops.dtype(inputs)) and len(inputs.shape) > 1 and inputs.shape[-1] == self.output_dim

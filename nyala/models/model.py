@@ -160,6 +160,24 @@ class Model(Trainer, Layer):
 
         return pickled(self)
 
+    def quantize(self, mode: Any = None, config: Any = None, filters: Any = None, **kwargs: Any) -> None:
+        """Store the weights of the Dense, EinsumDense and Embedding layers in few bits; see ``Layer.quantize``.
+
+        Args:
+            mode: ``"int8"``, ``"int4"`` or ``"float8"``. config: in place of it, a config of ``nyala.quantizers``.
+            filters: which layers: a regular expression for a part of the name, a list of them, or ``layer -> bool``.
+            type_check: as for ``Layer.quantize``.
+
+        Raises: ValueError when the model is not built, no layer can be quantized, or one is quantized already.
+        """
+        from nyala.layers import quantized
+
+        type_check = kwargs.pop("type_check", True)
+        check.no_extra(self, kwargs, ("mode", "config", "filters", "type_check"))
+        self._check_built("quantize")
+        quantized.quantize_below(self, mode, config, filters, type_check)
+        self._forget_steps()
+
     # -- looking at it -----------------------------------------------------------------------------------------------
 
     def summary(

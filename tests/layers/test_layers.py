@@ -22,7 +22,7 @@ def array(x: Any) -> np.ndarray:
     [
         (lambda: layers.Dense(0, name="head"), "Dense `head`: units must be a positive int, got 0"),
         (lambda: layers.Dense(3, unit=2), "unknown argument 'unit'"),
-        (lambda: layers.Dense(3, quantization_config="int8"), "quantization_config must be None"),
+        (lambda: layers.Dense(3, quantization_config=8), "config must be a QuantizationConfig, got 8"),
         (lambda: layers.Dense(3, activation="rellu"), "relu"),
         (lambda: layers.Conv2D(3, 2, groups=2), "filters must be a multiple of groups, got filters=3 and groups=2"),
         (lambda: layers.Conv2D(3, (2, 2, 2)), "kernel_size must be an int >= 1 or a tuple of 2 of them"),

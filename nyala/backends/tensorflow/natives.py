@@ -784,7 +784,9 @@ def _tensordot(x1: Tensor, x2: Tensor, axes: Any = 2) -> Tensor:
 def _einsum(subscripts: str, *operands: Tensor, **kwargs: Any) -> Tensor:
     if operands[0].dtype not in _MATMUL:
         wide = tf.int32 if operands[0].dtype.size < 4 else tf.int64
-        return tf.cast(tf.einsum(subscripts, *(tf.cast(x, wide) for x in operands)), operands[0].dtype)
+        given = operands[0].dtype
+        out = tf.einsum(subscripts, *(tf.cast(x, wide) for x in operands))
+        return tf.cast(out, wide if given == tf.int8 else given)
     return tf.einsum(subscripts, *operands)
 
 

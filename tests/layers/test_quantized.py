@@ -1,0 +1,249 @@
+"""Quantized and adapted layers: weights, configs, files and outputs are Keras's for the same floats."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import pickle
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import nyala
+from nyala import ops
+
+RNG = np.random.default_rng(0)
+VECTORS, INDICES = RNG.normal(size=(2, 4, 8)).astype("float32"), RNG.integers(0, 6, (2, 4))
+
+LAYERS: dict[str, Any] = {
+    "dense": (lambda m: m.layers.Dense(3, activation="relu", name="d"), VECTORS[0]),
+    "split": (lambda m: m.layers.EinsumDense("btd,ndh->btnh", (4, 2, 3), bias_axes="nh", name="d"), VECTORS),
+    "join": (lambda m: m.layers.EinsumDense("abde,dec->abc", (4, 8), name="d"), VECTORS.reshape(2, 4, 2, 4)),
+    "turned": (lambda m: m.layers.EinsumDense("ab,bcd->adc", (3, 2), name="d"), VECTORS[0]),
+    "table": (lambda m: m.layers.Embedding(6, 8, name="d"), INDICES),
+    "tied": (lambda m: m.layers.ReversibleEmbedding(6, 8, name="d"), INDICES),
+    "untied": (lambda m: m.layers.ReversibleEmbedding(6, 8, tie_weights=False, name="d"), INDICES),
+}
+CONFIGS: dict[str, Any] = {
+    "int8": lambda q: q.Int8QuantizationConfig(),
+    "int8, float inputs": lambda q: q.Int8QuantizationConfig(activation_quantizer=None),
+    "int8, coarse": lambda q: q.Int8QuantizationConfig(
+        q.AbsMaxQuantizer(axis=0, value_range=(-10, 10)), q.AbsMaxQuantizer(axis=-1, value_range=(-20, 20))
+    ),
+    "int4": lambda q: q.Int4QuantizationConfig(),
+    "int4, blocks": lambda q: q.Int4QuantizationConfig(block_size=3),
+    "int4, columns": lambda q: q.Int4QuantizationConfig(block_size=None),
+    "int4, int inputs": lambda q: q.Int4QuantizationConfig(
+        activation_quantizer=q.AbsMaxQuantizer(axis=-1), block_size=None
+    ),
+    "float8": lambda q: q.Float8QuantizationConfig(),
+}
+# Most of the time goes into Keras's and JAX's compiling of single ops.
+QUICK = [("dense", "int8", "before"), ("split", "int4", "after"), ("untied", "int8", ""), ("table", "int4, blocks", "")]
+ROWS = [
+    *(("dense", c, lora) for c in CONFIGS for lora in ("", "before", "after") if not (lora and c in ("float8", "int8, coarse"))),
+    ("dense", "", "after"), ("split", "", "after"), ("table", "", "after"), ("tied", "", "after"),
+    ("split", "int8", "before"), ("split", "int8, float inputs", ""), ("split", "int4", "after"), ("split", "int4, int inputs", ""),
+    ("split", "float8", ""), ("join", "int8", "after"), ("join", "int4, blocks", ""), ("turned", "int8", ""), ("turned", "int4", ""),
+    ("table", "int8", "before"), ("table", "int4, blocks", "after"), ("table", "int4, columns", ""),
+    ("tied", "int8", ""), ("tied", "int8, float inputs", ""), ("tied", "int4", ""), ("tied", "int4, columns", ""),
+    ("untied", "int8", "after"), ("untied", "int4, blocks", ""), ("untied", "int4, columns", ""),
+]  # fmt: skip
+CASES = [*QUICK, *(pytest.param(*row, marks=pytest.mark.long) for row in ROWS if row not in QUICK)]
+
+
+def array(x: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(x))
+
+
+def _made(module: Any, layer: str, config: str, lora: str) -> Any:
+    """The layer on fixed floats (biases of float8, which Keras rounds, are 0), quantized and adapted in that order."""
+    make, x = LAYERS[layer]
+    made = make(module)
+    made.build(x.shape)
+    rng = np.random.default_rng(1)
+    values = [rng.normal(size=tuple(w.shape)).astype("float32") for w in made.weights]
+    made.set_weights([v * (config != "float8" or w.name == "kernel") for v, w in zip(values, made.weights)])
+    if lora == "before":
+        made.enable_lora(2, lora_alpha=3.0)
+    if config:
+        made.quantize(config=CONFIGS[config](module.quantizers))
+    if lora == "after":
+        made.enable_lora(2)
+    for w in made.weights:
+        if "lora" in w.name:
+            w.assign(rng.normal(size=tuple(w.shape)).astype("float32"))
+    return made
+
+
+def _looks(layer: Any) -> dict[str, Any]:
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store) if hasattr(layer, "save_own_variables") else None
+    return {
+        "name": type(layer).__name__,
+        "weights": [(v.name, v.path, tuple(v.shape), v.dtype, v.trainable) for v in layer.weights],
+        "policy": layer.dtype_policy.name,
+        "config": str(layer.get_config()),
+        "file": [(k, np.asarray(v)) for k, v in store.items()],
+    }
+
+
+@functools.cache
+def _theirs(layer: str, config: str, lora: str) -> tuple[dict[str, Any], list[np.ndarray], np.ndarray, Any]:
+    made = _made(keras, layer, config, lora)
+    x = LAYERS[layer][1]
+    # Keras's quantized tables leave LoRA out on the way back.
+    back = np.asarray(made(VECTORS, reverse=True)) if layer in ("tied", "untied") else None
+    return _looks(made), [np.asarray(v.value) for v in made.weights], np.asarray(made(x)), back
+
+
+@pytest.mark.parametrize(("layer", "config", "lora"), CASES)
+def test_as_keras(backend: str, layer: str, config: str, lora: str) -> None:
+    looks, weights, y, back = _theirs(layer, config, lora)
+    ours = _made(nyala, layer, config, lora)
+    mine = _looks(ours)
+    for (_, stored), (_, value) in zip(mine.pop("file"), looks["file"]):
+        assert stored.dtype == value.dtype
+        np.testing.assert_allclose(stored.astype("float32"), value.astype("float32"), rtol=1e-5, atol=1e-6)
+    assert mine == {k: v for k, v in looks.items() if k != "file"}
+    for got, value in zip(ours.get_weights(), weights):
+        np.testing.assert_allclose(got.astype("float32"), value.astype("float32"), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(array(ours(LAYERS[layer][1])), y, rtol=1e-5, atol=2e-5)
+    if back is not None:
+        np.testing.assert_allclose(array(ours(VECTORS, reverse=True)), back, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(("layer", "mode"), [("tied", "int8"), ("table", "int4")])
+def test_lora_of_a_quantized_table_counts_both_ways(backend: str, layer: str, mode: str) -> None:
+    made = _made(nyala, layer, mode, "after")
+    whole = array(made.embeddings)
+    np.testing.assert_allclose(array(made(INDICES)), whole[INDICES], rtol=1e-4, atol=1e-4)
+    if layer == "tied":
+        np.testing.assert_allclose(array(made(VECTORS, reverse=True)), VECTORS @ whole.T, atol=0.4)
+
+
+def _model(module: Any) -> Any:
+    i = module.Input((6,), dtype="int32")
+    x = module.layers.Flatten()(module.layers.Embedding(10, 4, name="table")(i))
+    x = module.layers.Dense(5, activation="relu", name="hidden_a")(x)
+    return module.Model(i, module.layers.Dense(3, name="out")(x))
+
+
+X, Y = RNG.integers(0, 10, (8, 6)).astype("int32"), RNG.normal(size=(8, 3)).astype("float32")
+
+
+@functools.cache
+def _trained(mode: str) -> tuple[list[np.ndarray], list[np.ndarray], list[float], list[np.ndarray], bytes, np.ndarray]:
+    """What Keras makes of the model: floats, adapted weights, losses, weights after training; its file and outputs."""
+    model = _model(keras)
+    floats = model.get_weights()
+    _prepare(model, mode)
+    begun = [np.asarray(v.value) for v in model.weights]
+    model.compile("sgd", "mse")
+    losses = model.fit(X, Y, epochs=3, verbose=0).history["loss"]
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(f"{folder}/m.keras")
+        file = Path(folder, "m.keras").read_bytes()
+    return floats, begun, losses, [np.asarray(v.value) for v in model.weights], file, np.asarray(model(X))
+
+
+def _prepare(model: Any, mode: str) -> None:
+    model.quantize(mode.split("+")[0])
+    if mode.endswith("lora"):
+        model.get_layer("hidden_a").enable_lora(2)
+
+
+@pytest.mark.parametrize("mode", ["int8+lora", pytest.param("float8", marks=pytest.mark.long)])
+def test_training_and_files(backend: str, mode: str, tmp_path: Path) -> None:
+    floats, begun, losses, after, file, y = _trained(mode)
+    model = _model(nyala)
+    model.set_weights(floats)
+    model.predict(X, verbose=0)  # a step compiled for floats is not used again
+    _prepare(model, mode)
+    model.set_weights(begun)
+    model.compile("sgd", "mse")
+    np.testing.assert_allclose(model.fit(X, Y, epochs=3, verbose=0).history["loss"], losses, rtol=1e-4)
+    for ours, theirs in zip(model.get_weights(), after):
+        np.testing.assert_allclose(ours.astype("float32"), theirs.astype("float32"), rtol=1e-3, atol=1e-4)
+    (tmp_path / "keras.keras").write_bytes(file)
+    loaded = nyala.models.load_model(tmp_path / "keras.keras")
+    tolerance = 0.02 if mode == "int8+lora" else 1e-4  # a file holds the sum, rounded again
+    np.testing.assert_allclose(loaded.predict(X, verbose=0), y, atol=tolerance)
+    model.save(tmp_path / "ours.keras")
+    if mode == "int8+lora":
+        np.testing.assert_allclose(np.asarray(keras.models.load_model(tmp_path / "ours.keras")(X)), y, atol=tolerance)
+    again = nyala.models.load_model(tmp_path / "ours.keras")
+    assert [type(x) for x in again.layers] == [type(x) for x in model.layers]
+    for other in (again, pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_allclose(other.predict(X, verbose=0), y, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("filters", "chosen"),
+    [("hidden", ["hidden_a"]), (["tab", "out$"], ["table", "out"]), (lambda x: x.name == "out", ["out"])],
+)
+def test_filters(filters: Any, chosen: list[str]) -> None:
+    model = _model(nyala)
+    model.quantize("int8", filters=filters)
+    assert [x.name for x in model.layers if x.quantization_mode == "int8"] == chosen
+
+
+class Twice(nyala.layers.Dense):
+    def call(self, inputs: Any) -> Any:
+        return super().call(inputs) * 2
+
+
+def test_a_subclass_is_quantized_when_asked() -> None:
+    layer = Twice(3)
+    layer.build((2, 8))
+    before = array(layer(VECTORS[0]))
+    with pytest.raises(NotImplementedError, match="only quantized with type_check=False"):
+        layer.quantize("int8")
+    layer.quantize("int8", type_check=False)
+    assert isinstance(layer, Twice) and type(layer).__name__ == "Twice"
+    np.testing.assert_allclose(array(layer(VECTORS[0])), before, atol=0.1)
+    copied = pickle.loads(pickle.dumps(layer))
+    np.testing.assert_array_equal(array(copied(VECTORS[0])), array(layer(VECTORS[0])))
+
+
+def _built(**kwargs: Any) -> Any:
+    layer = nyala.layers.Dense(3, **kwargs)
+    layer.build((2, 8))
+    return layer
+
+
+def _float_again() -> None:
+    _built(dtype="int8_from_float32").dtype_policy = "float32"
+
+
+def _unfit() -> None:
+    _built(dtype="int8_from_float32").load_own_variables({"0": np.zeros((8, 3))})
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (lambda: nyala.layers.Dense(3).quantize("int8"), ValueError, "quantize needs a built layer"),
+        (lambda: _built().quantize("int2"), ValueError, "mode must be one of 'int8'"),
+        (lambda: _built().quantize(), ValueError, "takes a mode"),
+        (lambda: _built(dtype="int8_from_float32").quantize("int8"), ValueError, "is quantized already"),
+        (lambda: _built().quantize("int4", config=nyala.quantizers.Int8QuantizationConfig()), ValueError, "pass one"),
+        (lambda: _built(dtype="float16").quantize("int8"), ValueError, "int8 does not go with"),
+        (lambda: _built().quantize("gptq"), ValueError, "needs data to calibrate with"),
+        (lambda: nyala.layers.Dropout(0.1).quantize("int8"), ValueError, "needs a built layer"),
+        (lambda: _model(nyala).quantize("int8", filters="nothing"), ValueError, "no layer to quantize"),
+        (lambda: nyala.Sequential([nyala.layers.Dense(3)]).quantize("int8"), ValueError, "needs a built layer"),
+        (_float_again, ValueError, "no floats to go back to"),
+        (_unfit, ValueError, "has the weights kernel, bias, kernel_scale"),
+        (lambda: nyala.quantizers.Int4QuantizationConfig(nyala.quantizers.AbsMaxQuantizer()), ValueError, "no quantizers"),
+        (lambda: nyala.quantizers.AWQConfig([], None, weight_bits=3), ValueError, "weight_bits must be one of 4"),
+    ],
+)  # fmt: skip
+def test_errors(act: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        act()
