@@ -18,7 +18,7 @@ _SLOTS = frozenset({"m", "v", "vhat", "momentum", "rms", "mg", "accumulator", "l
 def place(path: str) -> str:
     """The place of an object in a weights file: of Keras 2.12 on Windows, of Functional models up to 2.14, of attention to 2.15."""
     path = path.replace("\\", "/").replace("_layer_checkpoint_dependencies/", "layers/")
-    return re.sub(r"/_(query|key|value|output)_dense/", r"/\1_dense/", path)
+    return re.sub(r"(/multi_head_attention\w*)/_(query|key|value|output)_dense/", r"\1/\2_dense/", path)
 
 
 # -- weights of layers ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import nyala
 from nyala.saving import load_model
 from tests.layers.cases import CASES, Case
+from tests.saving.test_models_in_files import rounded
 
 ROWS = list({case.layer: case for case in reversed(CASES)}.values())[::-1]
 """The first case of every layer."""
@@ -48,6 +50,8 @@ def test_layers_go_to_keras_and_back(case: Case, tmp_path: Path) -> None:
     ours, theirs = model(nyala, case), model(keras, case)
     mine, expected = (m.get_layer("it").get_config() for m in (ours, theirs))
     assert list(mine) == list(expected)
+    new = [getattr(k.layers, case.layer)(**case.kwargs, name="it").get_config() for k in (nyala, keras)]
+    assert json.dumps(rounded(new[0])) == json.dumps(rounded(new[1]))
     ours.save(tmp_path / "ours.keras")
     close(keras.models.load_model(tmp_path / "ours.keras"), ours, case)
     theirs.save(tmp_path / "theirs.keras")

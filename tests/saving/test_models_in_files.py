@@ -196,3 +196,45 @@ def test_configs_are_keras_s(ours: Any, theirs: Any, name: str) -> None:
     again = configurable.deserialize(expected)
     assert type(again) is type(made[0])
     assert rounded(again.get_config()) == rounded(made[0].get_config())
+
+
+OTHER: dict[str, Any] = {
+    "from_logits": True, "label_smoothing": 0.1, "reduction": "sum", "name": "other", "axis": 1, "delta": 2.0, "gamma": 3.0,
+    "alpha": 0.3, "beta": 0.7, "apply_class_balancing": True, "ignore_class": 2, "dtype": "float16", "threshold": 0.4,
+    "thresholds": [0.3, 0.6], "top_k": 2, "class_id": 1, "k": 3, "num_thresholds": 11, "curve": "PR",
+    "summation_method": "minoring", "multi_label": True, "sparse_y_true": True, "sparse_y_pred": False, "average": "macro",
+    "class_aggregation": "mean", "num_regressors": 2, "seed": 7, "mean": 0.1, "stddev": 0.2, "minval": -0.3, "maxval": 0.4,
+    "gain": 1.5, "scale": 2.5, "mode": "fan_out", "distribution": "uniform", "value": 0.25, "l1": 0.02, "l2": 0.03,
+    "factor": 0.05, "max_value": 3.0, "min_value": 0.5, "rate": 0.9, "learning_rate": 0.02, "weight_decay": 0.004,
+    "clipnorm": 1.5, "use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 5, "loss_scale_factor": 4.0,
+    "gradient_accumulation_steps": 3, "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-5, "amsgrad": True, "momentum": 0.7,
+    "nesterov": True, "rho": 0.85, "centered": True, "initial_accumulator_value": 0.2, "learning_rate_power": -0.4,
+    "l1_regularization_strength": 0.1, "l2_regularization_strength": 0.2, "l2_shrinkage_regularization_strength": 0.3,
+    "staircase": True, "end_learning_rate": 0.003, "power": 2.0, "cycle": True, "warmup_target": 0.2, "warmup_steps": 3,
+    "t_mul": 3.0, "m_mul": 0.7, "margin": 0.2, "temperature": 0.3,
+}  # fmt: skip
+"""A value for each argument that is no default."""
+
+
+@pytest.mark.parametrize("ours, theirs, base", [*FAMILIES, (nyala.optimizers, keras.optimizers, "Optimizer")], ids=str)
+def test_configs_with_other_arguments(ours: Any, theirs: Any, base: str) -> None:
+    compared = 0
+    for name in classes(ours, theirs, base):
+        kind, given = getattr(theirs, name), ARGUMENTS.get(name, ())
+        for argument in list(inspect.signature(kind.__init__).parameters)[1 + len(given) :]:
+            # Keras forgets the dtype of a loss.
+            if argument not in OTHER or name in ABSTRACT or (base, argument) == ("Loss", "dtype"):
+                continue
+            try:
+                expected = kind(*given, **{argument: OTHER[argument]}).get_config()
+            except ValueError:  # of two that exclude each other
+                continue
+            mine = getattr(ours, name)(*given, **{argument: OTHER[argument]}).get_config()
+            if name in KERAS_FORGETS and KERAS_FORGETS[name] not in expected:
+                del mine[KERAS_FORGETS[name]]
+            if argument != "name" and "name" in mine:
+                mine["name"] = expected["name"]  # which count upwards
+            assert list(mine) == list(expected), (name, argument)
+            assert rounded(mine) == rounded(expected), (name, argument)
+            compared += 1
+    assert compared > 5
