@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nyala import ops as ops
     from nyala import optimizers as optimizers
     from nyala import preprocessing as preprocessing
+    from nyala import pruning as pruning
     from nyala import quantizers as quantizers
     from nyala import random as random
     from nyala import regularizers as regularizers
@@ -73,7 +74,8 @@ _MODULES = frozenset({
     "activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distillation", "distribution",
     "dtype_policies", "export",
     "initializers", "layers", "legacy", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers",
-    "preprocessing", "quantizers", "random", "regularizers", "saving", "schedules", "tree", "utils", "visualization", "wrappers",
+    "preprocessing", "pruning", "quantizers", "random", "regularizers", "saving", "schedules", "tree", "utils",
+    "visualization", "wrappers",
 })  # fmt: skip
 
 _HOMES = {

@@ -232,6 +232,7 @@ _ROLE_OF_MODULE = {
     "keras.dtype_policies": "policy",
     "keras.distillation": "distillation",
     "keras.quantizers": "quantizer",
+    "nyala.pruning": "pruning",
 }
 
 

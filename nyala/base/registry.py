@@ -36,6 +36,7 @@ HOMES = {
     "seed": "nyala.base.seeds",
     "distillation": "nyala.distillation",
     "quantizer": "nyala.quantizers",
+    "pruning": "nyala.layers.pruning",
 }
 """The module whose import fills the role's table."""
 

@@ -17,7 +17,11 @@ _ROOT = re.compile(
     (?= \. | $ )""",
     re.VERBOSE,
 )
-_SPLIT_OFF = {"keras_preprocessing": "preprocessing", "keras_applications": "applications"}
+_SPLIT_OFF = {
+    "keras_preprocessing": "preprocessing",
+    "keras_applications": "applications",
+    "tensorflow_model_optimization": "tfmot",
+}
 """Packages that stood beside Keras 2."""
 
 
@@ -47,6 +51,9 @@ HOMES = {
     "preprocessing.image": "preprocessing.image utils",
     "preprocessing.timeseries": "preprocessing.sequence utils",
     "saving": "saving models utils",
+    "tfmot": "",
+    "tfmot.sparsity": "",
+    "tfmot.sparsity.keras": "pruning",
     "utils": "utils saving models preprocessing losses",
     "wrappers": "wrappers",
     "wrappers.scikit_learn": "wrappers",

@@ -124,6 +124,7 @@ from nyala.layers.preprocessing.tabular import (
     Normalization,
 )
 from nyala.layers.preprocessing.text import TextVectorization
+from nyala.layers.pruning import PruneLowMagnitude as _PruneLowMagnitude  # noqa: F401  # files name it
 from nyala.layers.recurrent import (
     GRU,
     LSTM,
