@@ -44,6 +44,7 @@ HOMES = {
     "layers": "layers models",
     "legacy": "layers models saving",
     "mixed_precision": "mixed_precision config . optimizers",
+    "legacy.saving": "legacy.saving",
     "models": "models saving",
     "optimizers.schedules": "schedules",
     "dtype_policies": "dtype_policies .",
@@ -56,6 +57,8 @@ HOMES = {
     "tfmot.sparsity.keras": "pruning",
     "utils": "utils saving models preprocessing losses",
     "wrappers": "wrappers",
+    "utils.bounding_boxes": "utils.bounding_boxes",
+    "utils.legacy": "utils.legacy",
     "wrappers.scikit_learn": "wrappers",
 }
 """Module path -> the modules of Nyala in which a name is looked for, first to last; ``.`` is ``nyala`` itself.
@@ -116,6 +119,7 @@ SAME_AS = {
 
 RENAMED: dict[str, dict[str, str]] = {
     "layers": {
+    "": {"version": "compat.names.keras_version"},
         "AbstractRNNCell": "layers.Layer",
         "AtrousConv1D": "layers.Conv1D",
         "AtrousConv2D": "layers.Conv2D",
@@ -193,3 +197,8 @@ CALLED = {"layers.merge": "compat.old.merge"}
 
 TREES = ("applications", "datasets", "ops", "preprocessing")
 """Packages of Nyala whose modules have the names that Keras's have."""
+
+
+def keras_version() -> str:
+    """``keras.version()``, by which libraries tell Keras 2 from Keras 3."""
+    return KERAS_VERSION

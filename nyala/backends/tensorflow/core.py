@@ -240,6 +240,11 @@ class Backend(BackendBase):
             )
         return found
 
+    def attribute_of_layer(self, layer: Any, name: str) -> Any:
+        if name == "distribute_strategy":
+            return self.placement(layer.variables) or tf.distribute.get_strategy()
+        raise AttributeError(name)
+
     def load_saved_model(self, path: str) -> Any:
         return tf.saved_model.load(path)
 
