@@ -89,6 +89,37 @@ def test_initializers_as_functions_of_older_keras(backend: str) -> None:
         layer.U
 
 
+def test_attributes_that_users_choose(backend: str) -> None:
+    """Names that no version of Keras has are free for a user's layer and model."""
+    names = ("_backend", "_collect", "_convert", "_own", "_test", "_train", "_trained", "_training", "backend", "nodes")
+
+    class Mine(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            for name in (*names, "input_shape", "output_shape"):
+                setattr(self, name, "theirs")
+            self.dense = layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    class Whole(nyala.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            for name in names:
+                setattr(self, name, "theirs")
+            self.inner = Mine()
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    model, x, y = Whole(), np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
+    model.compile("sgd", "mse")
+    model.fit(x, y, verbose=0, validation_data=(x, y))
+    assert model.predict(x, verbose=0).shape == (4, 1) and model.backend == model.inner.nodes == "theirs"
+    assert Mine()(layers.Input((2,))).shape == (None, 1)
+
+
 def test_relu_with_alpha() -> None:
     found = nyala.activations.relu(ops.convert_to_tensor([-2.0, 1.0]), alpha=0.5)
     np.testing.assert_array_equal(ops.convert_to_numpy(found), [-1.0, 1.0])

@@ -108,13 +108,13 @@ class Distiller(Model):
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
-    def _train(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
+    def _train_once(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
         with self._watched():
-            return super()._train(data, want_logs)
+            return super()._train_once(data, want_logs)
 
-    def _test(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
+    def _test_once(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
         with self._watched():
-            return super()._test(data, want_logs)
+            return super()._test_once(data, want_logs)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -135,7 +135,7 @@ class Distiller(Model):
         for weight, loss, t, s in zip(self.distillation_loss_weights, self.distillation_losses, theirs, ours):
             loss.validate_outputs(t, s)
             distance = distance + weight * loss.compute_loss(t, s)
-        for value in self._losses_for(self._trained()):
+        for value in self._losses_for(self._trained_weights()):
             regularization = regularization + ops.sum(ops.cast(value, "float32"))
         share = backends.current().share()
         part = self.student_loss_weight

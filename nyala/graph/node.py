@@ -20,16 +20,16 @@ class OpCall:
         self.fn = fn
         own = naming.snake(getattr(fn, "__name__", "op").lstrip("_"))
         self.name = name or naming.unique({"getitem": "get_item"}.get(own, own))
-        self.nodes: list[Node] = []
+        self._call_nodes: list[Node] = []
         self.built = True
 
     @property
     def output(self) -> Nest:
-        return self.nodes[0].outputs
+        return self._call_nodes[0].outputs
 
     @property
     def input(self) -> Nest:
-        inputs = self.nodes[0].inputs
+        inputs = self._call_nodes[0].inputs
         return inputs[0] if len(inputs) == 1 else inputs
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -51,8 +51,8 @@ class Node:
         self.inputs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, SymbolicTensor)]
         self.outputs = outputs
         self.flat_outputs = tree.flatten(outputs)
-        self.call_index = len(operation.nodes)
-        operation.nodes.append(self)
+        self.call_index = len(operation._call_nodes)
+        operation._call_nodes.append(self)
         for x in self.inputs:
             x.consumers = (*x.consumers, self)
         for i, out in enumerate(self.flat_outputs):

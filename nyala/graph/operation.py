@@ -24,7 +24,7 @@ class Operation(Configurable):
 
     def __init__(self, name: str | None = None):
         self.name = naming.auto(type(self).__name__, name)
-        self.nodes: list[Node] = []
+        self._call_nodes: list[Node] = []
 
     def call(self, *args: Any, **kwargs: Any) -> Nest:
         """The outputs for tensors."""
@@ -58,9 +58,9 @@ class Operation(Configurable):
         return self._first_node("output").outputs
 
     def _first_node(self, what: str) -> Node:
-        if not self.nodes:
+        if not self._call_nodes:
             check.fail(self, f"has no {what}: it was not called on a symbolic tensor", AttributeError)
-        return self.nodes[0]
+        return self._call_nodes[0]
 
     def __repr__(self) -> str:
         return f"<Operation name={self.name}>"

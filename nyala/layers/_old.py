@@ -23,7 +23,7 @@ def _weight(layer: Any, name: str, today: tuple[str, ...]) -> Any:
 class OldLayer:
     """Mixed into ``Layer``."""
 
-    nodes: list[Node]
+    _call_nodes: list[Node]
     _own_variables: list[Variable]
     uses_learning_phase: bool = False
     """In Keras 1 and 2: whether ``K.function`` must be fed a learning phase. It may be, and need not."""
@@ -81,7 +81,7 @@ class OldLayer:
     @property
     def outbound_nodes(self) -> list[Node]:
         """The calls that take an output of this layer."""
-        return tracking.unique([n for node in self.nodes for x in node.flat_outputs for n in x.consumers])
+        return tracking.unique([n for node in self._call_nodes for x in node.flat_outputs for n in x.consumers])
 
     _outbound_nodes = outbound_nodes
 

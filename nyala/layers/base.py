@@ -105,11 +105,11 @@ class Layer(OldLayer, Configurable):
     _untracked: ClassVar[frozenset[str]] = frozenset(
         {
             "_init_args",
-            "nodes",
+            "_call_nodes",
             "_own_variables",
             "_losses",
             "_build_args",
-            "_backend",
+            "_own_backend",
             "_last_input",
             "_parents",
             "_torch_module",
@@ -117,14 +117,14 @@ class Layer(OldLayer, Configurable):
     )
 
     built: bool
-    nodes: list[Node]
+    _call_nodes: list[Node]
     _own_variables: list[Variable]
     _losses: list[Any]
     _loss_call: int
     _last_call: int
     _building: bool
     _build_args: Any
-    _backend: Any
+    _own_backend: Any
     _initialised: bool
     _checked: Any
     _trainable: bool
@@ -135,14 +135,14 @@ class Layer(OldLayer, Configurable):
         # Set here, so that a subclass may set attributes before it calls super().__init__().
         self.__dict__.update(
             built=False,
-            nodes=[],
+            _call_nodes=[],
             _own_variables=[],
             _losses=[],
             _loss_call=-1,
             _last_call=0,
             _building=False,
             _build_args=None,
-            _backend=None,
+            _own_backend=None,
             _initialised=False,
             _checked=None,
             _trainable=True,
@@ -241,7 +241,7 @@ class Layer(OldLayer, Configurable):
                 autocast=autocast and self.autocast,
                 aggregation=aggregation,
                 name=name,
-                backend=self._backend.name if self._backend is not None else None,
+                backend=self._own_backend.name if self._own_backend is not None else None,
             )
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints_.get(constraint)
@@ -250,7 +250,7 @@ class Layer(OldLayer, Configurable):
             variable.trainable = False
             variable._declared_trainable = True  # type: ignore[attr-defined]
         self._own_variables.append(variable)
-        self._backend = variable.backend
+        self._own_backend = variable.backend
         return variable
 
     def _owned(self) -> Any:
@@ -275,12 +275,12 @@ class Layer(OldLayer, Configurable):
         layers = list(found.values())
         return layers if include_self else layers[1:]
 
-    def _own(self) -> list[Variable]:
+    def _own_weights(self) -> list[Variable]:
         """The layer's own variables, trainable ones first."""
         own = tracking.unique([*self._own_variables, *(x for x in self._owned() if isinstance(x, Variable))])
         return sorted(own, key=lambda v: not declared_trainable(v))
 
-    def _collect(self, what: Callable[[Layer], list[Any]]) -> list[Any]:
+    def _collect_below(self, what: Callable[[Layer], list[Any]]) -> list[Any]:
         """``what`` of this layer and, depth first, of its sub-layers; each item and each layer once."""
         result: dict[int, Any] = {}
         visited: set[int] = set()
@@ -299,12 +299,12 @@ class Layer(OldLayer, Configurable):
     @property
     def weights(self) -> list[Variable]:
         """The variables that the outputs depend on, without metrics' and seeds' states."""
-        return self._collect(lambda layer: layer._own())
+        return self._collect_below(lambda layer: layer._own_weights())
 
     @property
     def variables(self) -> list[Variable]:
         """All variables, those of seeds and metrics included."""
-        return self._collect(lambda layer: [*layer._own(), *layer._seed_states(), *layer._metric_variables()])
+        return self._collect_below(lambda layer: [*layer._own_weights(), *layer._seed_states(), *layer._metric_variables()])
 
     def _seed_states(self) -> list[Variable]:
         return [x.state for x in self._owned() if getattr(type(x), "role", "") == "seed"]
@@ -317,7 +317,9 @@ class Layer(OldLayer, Configurable):
         """Those that an optimizer updates; none if the layer is frozen."""
         if not self._trainable:
             return []
-        return self._collect(lambda layer: [v for v in layer._own() if v.trainable] if layer._trainable else [])
+        return self._collect_below(
+            lambda layer: [v for v in layer._own_weights() if v.trainable] if layer._trainable else []
+        )
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
@@ -343,12 +345,12 @@ class Layer(OldLayer, Configurable):
 
     @property
     def metrics_variables(self) -> list[Variable]:
-        return self._collect(lambda layer: layer._metric_variables())
+        return self._collect_below(lambda layer: layer._metric_variables())
 
     @property
     def metrics(self) -> list[Any]:
         """The metrics held by this layer and its sub-layers."""
-        return self._collect(lambda layer: [x for x in layer._owned() if getattr(type(x), "role", "") == "metric"])
+        return self._collect_below(lambda layer: [x for x in layer._owned() if getattr(type(x), "role", "") == "metric"])
 
     @property
     def trainable(self) -> bool:
@@ -369,7 +371,7 @@ class Layer(OldLayer, Configurable):
         self._trainable = value
         if not self._initialised:
             return
-        for variable in self._own():
+        for variable in self._own_weights():
             if declared_trainable(variable):
                 variable._declared_trainable = True  # type: ignore[attr-defined]
                 variable.trainable = value
@@ -447,17 +449,17 @@ class Layer(OldLayer, Configurable):
     def input_dtype(self) -> str:
         return self.compute_dtype
 
-    @property
+    @old.Attribute
     def backend(self) -> str:
         """The name of the backend that this layer computes with."""
         return self._find_backend().name
 
     def _find_backend(self) -> Any:
-        if self._backend is None:
+        if self._own_backend is None:
             for variable in self.variables:
-                self._backend = variable.backend
+                self._own_backend = variable.backend
                 break
-        return self._backend or backends.current()
+        return self._own_backend or backends.current()
 
     # -- names -------------------------------------------------------------------------------------------------------
 
@@ -520,7 +522,7 @@ class Layer(OldLayer, Configurable):
         if any(isinstance(x, SymbolicTensor) for x in leaves):
             return self._call_symbolic(spec, args, kwargs)
 
-        backend = self._backend
+        backend = self._own_backend
         if backend is None:
             backend = backend_of(leaves) or self._find_backend()
         outer_backend = backends.local.backend
@@ -528,10 +530,10 @@ class Layer(OldLayer, Configurable):
         outer_cast = scope.local.autocast
         backends.local.backend = backend
         try:
-            args = tuple(self._convert(a, backend) for a in args)
+            args = tuple(self._convert_input(a, backend) for a in args)
             if kwargs:
-                kwargs = {k: v if k == "training" else self._convert(v, backend) for k, v in kwargs.items()}
-            training = self._training(spec, args, kwargs)
+                kwargs = {k: v if k == "training" else self._convert_input(v, backend) for k, v in kwargs.items()}
+            training = self._training_of(spec, args, kwargs)
             if not outer_stack:
                 _context.call_id = next(_call_ids)
             self._last_call = _context.call_id
@@ -592,7 +594,7 @@ class Layer(OldLayer, Configurable):
                 or masks.get_mask(x) is not None
             ):
                 ours = type(x) in tensor_types and self._cast_to is None
-                seen = x.dtype if ours and self._convert(x, tensor_types[type(x)]) is x else None
+                seen = x.dtype if ours and self._convert_input(x, tensor_types[type(x)]) is x else None
                 return self(x)
             try:
                 # Looked up anew: a layer that is quantized has another call from then on.
@@ -603,7 +605,7 @@ class Layer(OldLayer, Configurable):
 
         return run
 
-    def _training(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool | None:
+    def _training_of(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool | None:
         """The value of ``training``: the argument, else that of the call around, else the signature's default.
 
         ``kwargs`` is completed where ``call`` takes it, and freed of it where it does not.
@@ -622,12 +624,12 @@ class Layer(OldLayer, Configurable):
         kwargs["training"] = training
         return training
 
-    def _convert(self, x: Any, backend: Any) -> Any:
+    def _convert_input(self, x: Any, backend: Any) -> Any:
         """Arrays become tensors, float tensors the compute dtype; nests are walked, anything else passes."""
         if isinstance(x, (list, tuple, dict)):
             if not any(hasattr(v, "shape") for v in tree.flatten(x)):
                 return x
-            return tree.map(lambda v: self._convert(v, backend), x)
+            return tree.map(lambda v: self._convert_input(v, backend), x)
         if x is None or isinstance(x, (bool, int, float, str)):
             return x
         if isinstance(x, Variable):
@@ -777,10 +779,10 @@ class Layer(OldLayer, Configurable):
 
     def _call_symbolic(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         backend = backend_of_inputs((args, kwargs))
-        if self._backend is not None and self._backend is not backend:
+        if self._own_backend is not None and self._own_backend is not backend:
             check.fail(
                 self,
-                f"belongs to backend {self._backend.name!r} and was called on a symbolic tensor made for {backend.name!r}; "
+                f"belongs to backend {self._own_backend.name!r} and was called on a symbolic tensor made for {backend.name!r}; "
                 "build a model inside one `nyala.backend_scope(...)`",
                 TypeError,
             )
@@ -844,7 +846,7 @@ class Layer(OldLayer, Configurable):
     def input(self) -> Nest:
         """The symbolic input of the layer's first call. Raises AttributeError when it was never called so."""
         nest = self._first_node("input").args
-        inputs = [x for x in tree.flatten((nest, self.nodes[0].kwargs)) if isinstance(x, SymbolicTensor)]
+        inputs = [x for x in tree.flatten((nest, self._call_nodes[0].kwargs)) if isinstance(x, SymbolicTensor)]
         return nest[0] if len(nest) == 1 and len(inputs) > 1 else inputs[0] if len(inputs) == 1 else inputs
 
     @property
@@ -852,34 +854,32 @@ class Layer(OldLayer, Configurable):
         """The symbolic output of the layer's first call."""
         return self._first_node("output").outputs
 
-    @property
-    def input_shape(self) -> Any:
-        return tree.map(lambda x: x.shape, self.input)
+    input_shape: Any = old.Attribute(lambda self: tree.map(lambda x: x.shape, self.input))
 
-    @property
+    @old.Attribute
     def output_shape(self) -> Any:
         return tree.map(lambda x: x.shape, self.output)
 
     def get_input_at(self, node_index: int) -> Nest:
-        inputs = self.nodes[node_index].inputs
+        inputs = self._call_nodes[node_index].inputs
         return inputs[0] if len(inputs) == 1 else inputs
 
     def get_output_at(self, node_index: int) -> Nest:
-        return self.nodes[node_index].outputs
+        return self._call_nodes[node_index].outputs
 
     @property
     def inbound_nodes(self) -> list[Node]:
-        return self.nodes
+        return self._call_nodes
 
     _inbound_nodes = inbound_nodes
 
     def _first_node(self, what: str) -> Node:
-        if not self.nodes:
+        if not self._call_nodes:
             raise AttributeError(
                 f"{check.who(self)} has no {what}: it was not called on a symbolic tensor. Call it on "
                 "nyala.Input(shape=...) or put it in a model with a known input shape"
             )
-        return self.nodes[0]
+        return self._call_nodes[0]
 
     # -- pure calls --------------------------------------------------------------------------------------------------
 
@@ -963,7 +963,7 @@ class Layer(OldLayer, Configurable):
         get = own.fget if isinstance(own, property) else own.get if isinstance(own, old.Attribute) else None
         if get is not None:
             return get(self)
-        backend = self.__dict__.get("_backend")
+        backend = self.__dict__.get("_own_backend")
         if backend is not None and not name.startswith("_"):
             try:
                 return backend.attribute_of_layer(self, name)
@@ -977,9 +977,9 @@ class Layer(OldLayer, Configurable):
         new = object.__new__(type(self))
         memo[id(self)] = new
         for key, value in self.__dict__.items():
-            if key not in ("nodes", "_steps", "_backend", "_torch_module"):
+            if key not in ("_call_nodes", "_steps", "_own_backend", "_torch_module"):
                 new.__dict__[key] = copy.deepcopy(value, memo)
-        new.__dict__.update(nodes=[], _backend=self._backend)
+        new.__dict__.update(_call_nodes=[], _own_backend=self._own_backend)
         return new
 
 

@@ -47,8 +47,8 @@ class TorchModuleWrapper(_Foreign):
 
     def __init__(self, module: Any, name: str | None = None, output_shape: Any = None, **kwargs: Any):
         super().__init__(name=name, **kwargs)
-        self._backend = backends.owner_of(module)
-        if self._backend is None:
+        self._own_backend = backends.owner_of(module)
+        if self._own_backend is None:
             check.fail(self, f"module must be a torch.nn.Module, got {type(module).__name__}", TypeError)
         self.module = module
         self._given_shape = output_shape
@@ -61,7 +61,7 @@ class TorchModuleWrapper(_Foreign):
         return self._given_shape or super().compute_output_shape(*shapes, **named)
 
     def call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Nest:
-        return self._backend.run_module(self.module, training, args, kwargs)
+        return self._own_backend.run_module(self.module, training, args, kwargs)
 
 
 class JaxLayer(_Foreign):
@@ -196,11 +196,11 @@ class TFSMLayer(_Foreign):
         super().__init__(trainable=trainable, name=name, dtype=dtype)
         self.filepath = str(filepath)
         self.call_endpoint, self.call_training_endpoint = call_endpoint, call_training_endpoint
-        self._backend = backends.current()
-        self._loaded = self._backend.load_saved_model(self.filepath)
+        self._own_backend = backends.current()
+        self._loaded = self._own_backend.load_saved_model(self.filepath)
         self._serve = self._endpoint(call_endpoint)
         self._train = self._endpoint(call_training_endpoint) if call_training_endpoint else self._serve
-        self._own_variables += self._backend.saved_variables(self._loaded)
+        self._own_variables += self._own_backend.saved_variables(self._loaded)
         if not trainable:
             self.trainable = False
         self.built = True
@@ -215,7 +215,7 @@ class TFSMLayer(_Foreign):
         return found
 
     def call(self, inputs: TensorLike, training: bool = False, **kwargs: Any) -> Nest:
-        return self._backend.call_saved(self._train if training else self._serve, inputs, kwargs)
+        return self._own_backend.call_saved(self._train if training else self._serve, inputs, kwargs)
 
     def get_config(self) -> Config:
         names = ("filepath", "call_endpoint", "call_training_endpoint")

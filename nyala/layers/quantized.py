@@ -220,10 +220,10 @@ class _LoRA(_Part):
         whole = self._decoded()
         return ops.add(whole, ops.cast(ops.multiply(ops.matmul(a, b), self._strength), ops.dtype(whole)))
 
-    def _own(self) -> list[Variable]:
+    def _own_weights(self) -> list[Variable]:
         # A frozen weight of floats keeps its place in ``weights``.
         main = self.__dict__.get(self._adapted)
-        return sorted(super()._own(), key=lambda v: not (v is main and dtypes.is_float(v.dtype)))
+        return sorted(super()._own_weights(), key=lambda v: not (v is main and dtypes.is_float(v.dtype)))
 
     def _values(self) -> dict[str, Any]:
         with backends.backend_scope(self._find_backend()):

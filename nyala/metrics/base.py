@@ -46,7 +46,7 @@ class Metric(Configurable):
     def __init__(self, dtype: DType = None, name: str | None = None):
         self.name = naming.auto(type(self).__name__, name)
         self.dtype = value_dtype(dtype)
-        self._backend: Any = None
+        self._own_backend: Any = None
         self._variables: list[Variable] = []
         self._made = False
 
@@ -66,7 +66,7 @@ class Metric(Configurable):
         """A variable of the state, zeros by default; ``reset_state`` brings its first value back."""
         if "_variables" not in self.__dict__:
             check.fail(self, "call super().__init__() before the first add_variable", RuntimeError)
-        backend = self._backend or backends.current()
+        backend = self._own_backend or backends.current()
         with naming.at((self.name,)), backends.backend_scope(backend):
             variable = Variable(
                 initializers.get("zeros" if initializer is None else initializer),
@@ -77,7 +77,7 @@ class Metric(Configurable):
                 aggregation=aggregation,
                 name=name,
             )
-        self._backend = backend
+        self._own_backend = backend
         self._variables.append(variable)
         return variable
 
@@ -105,8 +105,8 @@ class Metric(Configurable):
 
     def _make(self) -> None:
         self._made = True
-        if self._backend is None:
-            self._backend = backends.current()
+        if self._own_backend is None:
+            self._own_backend = backends.current()
         self.make_variables()
 
     @property
@@ -127,7 +127,7 @@ class Metric(Configurable):
     def to_backend(self, backend: Any) -> Self:
         """Move the state, unchanged, to the backend of that name (new state is made there)."""
         target = backends.get(backend)
-        outer, self._backend = self._backend, target
+        outer, self._own_backend = self._own_backend, target
         if not self._made:
             self._make()
         if outer is not target:
@@ -172,7 +172,7 @@ class Metric(Configurable):
         """Add the state of other metrics of this class, e.g. those of other workers."""
         for other in metrics:
             if not self._made:
-                self.to_backend(self._backend or other._backend or backends.current())
+                self.to_backend(self._own_backend or other._own_backend or backends.current())
             self.match(other)
             ours, theirs = self.variables, other.variables
             if [v.shape for v in ours] != [v.shape for v in theirs]:
@@ -195,7 +195,7 @@ class Metric(Configurable):
                 f"expected {len(variables)} state values ({[v.name for v in variables]}), got {len(values)}; "
                 "a metric whose state depends on the data has it after its first update",
             )
-        backend = _backend_of(values) or self._backend
+        backend = _backend_of(values) or self._own_backend
         self.to_backend(backend)
         return StateScope({v: backend.convert(x, v.dtype) for v, x in zip(variables, values)})
 
@@ -257,9 +257,9 @@ def _on_own_backend(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def run(self: Metric, *args: Any, **kwargs: Any) -> Any:
-        backend = _backend_of(args) or (_backend_of(kwargs.values()) if kwargs else None) or self._backend
+        backend = _backend_of(args) or (_backend_of(kwargs.values()) if kwargs else None) or self._own_backend
         backend = backend or backends.current()
-        if self._backend is not backend or not self._made:
+        if self._own_backend is not backend or not self._made:
             self.to_backend(backend)
         local = backends.local
         outer, local.backend = local.backend, backend

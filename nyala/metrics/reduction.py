@@ -87,9 +87,9 @@ class Mean(Metric):
 
     def add_mean(self, mean: Tensor, count: int) -> None:
         """Take in ``count`` values by their mean: what a loss that is a mean already needs, in few operations."""
-        if not self._made or self._backend is not backends.current():
+        if not self._made or self._own_backend is not backends.current():
             self.to_backend(backends.current())
-        with self._backend.no_grad():
+        with self._own_backend.no_grad():
             self.total.assign_add(mean * count)
             self.count.assign_add(count)
 

@@ -59,7 +59,7 @@ class Functional(Model):
             if other is not op and isinstance(op, Layer) and isinstance(other, Layer):
                 check.fail(who, f"two of its layers are called {op.name!r}; give each a name of its own")
         self._graph_layers = [op for op in self.operations if isinstance(op, Layer)]
-        self._backend = self._function.flat_inputs[0].backend if self._function.flat_inputs else None
+        self._own_backend = self._function.flat_inputs[0].backend if self._function.flat_inputs else None
         self.built = True
 
     _untracked = Model._untracked | {

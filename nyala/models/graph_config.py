@@ -21,7 +21,7 @@ def functional_config(model: Any) -> Config:
     index: dict[int, int] = {}
     counts: dict[int, int] = {}
     for op in model.operations:
-        for node in op.nodes:
+        for node in op._call_nodes:
             if id(node) in inside:
                 index[id(node)] = counts.setdefault(id(op), 0)
                 counts[id(op)] += 1
@@ -43,9 +43,9 @@ def functional_config(model: Any) -> Config:
 
     layers = []
     for op in model.operations:
-        calls = [(node.args, node.kwargs) for node in op.nodes if id(node) in inside and not node.is_input]
+        calls = [(node.args, node.kwargs) for node in op._call_nodes if id(node) in inside and not node.is_input]
         if isinstance(op, OpCall):
-            entry, *call = op_config(op, op.nodes[0])
+            entry, *call = op_config(op, op._call_nodes[0])
             calls = [tuple(call)]
         else:
             entry = configurable.serialize_object(op)
@@ -70,7 +70,7 @@ def functional_from_config(cls: type, config: Config) -> Any:
     for entry in config["layers"]:
         name = entry.get("name") or entry["config"]["name"]
         made[name] = _operation(entry)
-        given[name] = [node.flat_outputs for node in made[name].nodes]
+        given[name] = [node.flat_outputs for node in made[name]._call_nodes]
         waiting += [(name, call) for call in entry["inbound_nodes"]]
 
     def tensor(place: Any) -> SymbolicTensor:
@@ -103,17 +103,17 @@ def functional_from_config(cls: type, config: Config) -> Any:
                 later.append((name, call))
                 continue
             operation = made[name]
-            before = len(operation.nodes)
+            before = len(operation._call_nodes)
             args, kwargs = argument(call["args"]), argument(call["kwargs"])
             if not any(isinstance(x, SymbolicTensor) for x in tree.flatten([args, kwargs])):
                 check.fail("model config", f"a call of `{name}` takes no tensor of the graph")  # it would run now
             outputs = operation(*args, **kwargs)
-            if len(operation.nodes) == before:  # an op names its call by a new OpCall
+            if len(operation._call_nodes) == before:  # an op names its call by a new OpCall
                 node: Any = next(x.node for x in tree.flatten(outputs) if isinstance(x, SymbolicTensor))
                 node.operation.name = name
                 given[name].append(tree.flatten(outputs))
             else:
-                given[name].append(operation.nodes[-1].flat_outputs)
+                given[name].append(operation._call_nodes[-1].flat_outputs)
         if len(later) == len(waiting):
             check.fail(
                 "model config", f"the calls of {sorted({n for n, _ in later})} wait for tensors that nothing gives"

@@ -72,7 +72,7 @@ class Model(Trainer, Layer):
         """Make all weights by an abstract call on inputs of this shape (a tuple with the batch axis, or a nest of them)."""
         if input_shape is None:
             return
-        backend = self._backend or backends.current()
+        backend = self._own_backend or backends.current()
         make = lambda s: SymbolicTensor(s, self.input_dtype, backend=backend)  # noqa: E731
         self.built = True
         try:
@@ -245,12 +245,12 @@ class Model(Trainer, Layer):
 def point_to(whole: Layer, target: Any) -> None:
     """Let a layer with all below it compute on another backend, where its variables are already."""
     for layer in whole._flatten_layers():
-        layer._backend = target
+        layer._own_backend = target
         graph = layer._graph() if isinstance(layer, Model) else None
         for part in [layer, graph] if graph is not None and graph is not layer else [layer]:
-            part._backend = target
+            part._own_backend = target
             for op in getattr(part, "operations", [part]):
-                for node in op.nodes:
+                for node in op._call_nodes:
                     for x in (*node.inputs, *node.flat_outputs):
                         if isinstance(x, SymbolicTensor):
                             x.backend = target

@@ -125,13 +125,13 @@ class Sequential(Model):
         self._stack = list(with_input)
 
     def _make_graph(self, inputs: Nest, stack: list[Layer]) -> None:
-        backend = self._backend or backends.current()
+        backend = self._own_backend or backends.current()
         with backends.backend_scope(backend):
             x = inputs
             for layer in stack:
                 x = layer(x)
             self._functional = Functional(inputs, x, name=self.name)
-        self._backend = backend
+        self._own_backend = backend
 
     def _after_build(self) -> None:
         if self._input_shape_arg is None and self._functional is not None:

@@ -253,7 +253,7 @@ def _of_keras_1(model: Any) -> list[Any]:
 
 def _top(model: Any) -> list[Variable]:
     """The variables that the model owns itself."""
-    own = model._own()
+    own = model._own_weights()
     return [v for v in own if v.trainable] + [v for v in own if not v.trainable]
 
 

@@ -32,7 +32,7 @@ def _variables(model: Any) -> dict[str, Variable]:
     for place, obj in weights.walk(model):
         if type(obj).role == "optimizer":
             continue
-        for variable in obj._own():
+        for variable in obj._own_weights():
             name = "/".join(part for part in (place, variable.name) if part)
             found[f"{name}_{len(found)}" if name in found else name] = variable
     return found

@@ -71,7 +71,7 @@ def _members(obj: Any) -> list[tuple[str, Any]]:
 
 
 def _own(obj: Any) -> list[Any]:
-    return obj.variables if type(obj).role == "optimizer" else obj._own()
+    return obj.variables if type(obj).role == "optimizer" else obj._own_weights()
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def step_of(model: Any, kind: str) -> Callable[[Any], Any]:
     """The Python function of one step: ``batch -> (loss or None, logs or None)``, for predict ``batch -> outputs``."""
     if kind == "predict":
         return lambda batch: model.predict_step(data_.pack_x_y_sample_weight(*batch))
-    own, lean = (model.train_step, model._train) if kind == "train" else (model.test_step, model._test)
+    own, lean = (model.train_step, model._train_once) if kind == "train" else (model.test_step, model._test_once)
     if not model._overrides(own.__name__):
         return lambda batch: lean(batch, want_logs=False)
     if len(inspect.signature(own).parameters) == 2:  # (state, data)

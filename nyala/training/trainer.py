@@ -201,7 +201,7 @@ class Trainer(OldTrainer):
         parts = []
         if self._compile_loss is not None:
             parts.append(self._compile_loss(y, y_pred, sample_weight))
-        for value in self._losses_for(self._trained()):  # type: ignore[attr-defined]
+        for value in self._losses_for(self._trained_weights()):  # type: ignore[attr-defined]
             value = ops.cast(value, "float32")
             value = ops.sum(value) if len(value.shape) else value
             share = backends.current().share()
@@ -240,18 +240,18 @@ class Trainer(OldTrainer):
 
         Override it; inside, ``nyala.value_and_grad`` gives gradients on every backend.
         """
-        return self._train(data, want_logs=True)[1]
+        return self._train_once(data, want_logs=True)[1]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation; returns logs."""
-        return self._test(data, want_logs=True)[1]
+        return self._test_once(data, want_logs=True)[1]
 
     def predict_step(self, data: Any) -> Nest:
         """The outputs for a batch."""
         x, _, _ = data_.unpack_x_y_sample_weight(data)
         return self(x, training=False)  # type: ignore[operator]
 
-    def _train(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
+    def _train_once(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
         x, y, sample_weight = data_.unpack_x_y_sample_weight(data)
         optimizer = self.optimizer
 
@@ -260,7 +260,7 @@ class Trainer(OldTrainer):
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
             return optimizer.scale_loss(loss), (loss, y_pred, self._named_values)
 
-        variables = self._trained()
+        variables = self._trained_weights()
         if variables:
             step = backends.current().value_and_grad(forward, variables, has_aux=True)
             (_, (loss, y_pred, self._named_values)), gradients = step()
@@ -269,7 +269,7 @@ class Trainer(OldTrainer):
             _, (loss, y_pred, _) = forward()
         return self._after_step(x, y, y_pred, sample_weight, loss, want_logs)
 
-    def _trained(self) -> list[Variable]:
+    def _trained_weights(self) -> list[Variable]:
         """The trainable variables; found once, until a variable is made or something is frozen."""
         key = scope.python_state.version, scope.python_state.flags, Variable.made
         if self._trained_for != key:
@@ -300,7 +300,7 @@ class Trainer(OldTrainer):
             for layer, then in changed:
                 layer._switch_trainable(not then)
 
-    def _test(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
+    def _test_once(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
         x, y, sample_weight = data_.unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)  # type: ignore[operator]
         loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False)

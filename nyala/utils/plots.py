@@ -100,9 +100,9 @@ def _describe(model: Any, look: _Look, chosen: set[int] | None = None) -> Graph:
     elif not model.built:
         check.fail("plot_model", f"the model `{model.name}` is not built; build it or call it on data first")
     elif look.expand and model.layers:  # how a subclassed model connects its layers is known to its code alone
-        result.items = [_box(layer, layer.nodes, look) for layer in model.layers]
+        result.items = [_box(layer, layer._call_nodes, look) for layer in model.layers]
     else:
-        result.items = [_box(model, model.nodes, look)]
+        result.items = [_box(model, model._call_nodes, look)]
     return result
 
 
@@ -119,7 +119,7 @@ def _fill(result: Graph, graph: Any, look: _Look, with_inputs: bool, chosen: set
         hidden = isinstance(operation, InputLayer) and not with_inputs
         if hidden or (chosen is not None and id(operation) not in chosen):
             continue
-        nodes = calls.get(id(operation), operation.nodes)
+        nodes = calls.get(id(operation), operation._call_nodes)
         inner = operation._graph() if look.expand and isinstance(operation, Model) else None
         if inner is None:
             item: Box | Graph = _box(operation, nodes, look)
@@ -129,7 +129,7 @@ def _fill(result: Graph, graph: Any, look: _Look, with_inputs: bool, chosen: set
         items[id(operation)] = item
         result.items.append(item)
         if isinstance(operation, InputLayer):
-            position = [id(x) for x in graph.inputs].index(id(operation.nodes[0].flat_outputs[0]))
+            position = [id(x) for x in graph.inputs].index(id(operation._call_nodes[0].flat_outputs[0]))
             origin[id(function.flat_inputs[position])] = (item, 0)
             result.connect((None, position), (item, 0))
     for node in function.nodes:

@@ -89,7 +89,7 @@ def test_functional_several_inputs_outputs_and_shared_layers(backend: str) -> No
         np.testing.assert_array_equal(one, two)
     assert [t.shape for t in first] == [(5, 2), (5, 1)]
     assert model.input_names == ["a", "b"] and model.output_names == ["y", "z"]
-    assert len(shared.nodes) == 2 and len([x for x in model.layers if x is shared]) == 1
+    assert len(shared.inbound_nodes) == 2 and len([x for x in model.layers if x is shared]) == 1
     kernel, bias = shared.get_weights()
     joined = np.concatenate([xa @ kernel + bias, xb @ kernel + bias], -1)
     ky, by = model.get_layer("y").get_weights()

@@ -22,12 +22,12 @@ class DataLayer(Layer):
     """A layer that computes on the backend of its data, so that it also works in front of a model and in ``tf.data``."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        own, data = self._backend, host.owner(tree.flatten((args, kwargs)))
-        self._backend = data or own
+        own, data = self._own_backend, host.owner(tree.flatten((args, kwargs)))
+        self._own_backend = data or own
         try:
             return super().__call__(*args, **kwargs)
         finally:
-            self._backend = own
+            self._own_backend = own
 
 
 class HostLayer(DataLayer):
@@ -43,8 +43,8 @@ class HostLayer(DataLayer):
                 inputs = np.asarray(inputs)
         return super().__call__(inputs, *args, **kwargs)
 
-    def _convert(self, x: Any, backend: Any) -> Any:
-        return x if isinstance(x, np.ndarray) else super()._convert(x, backend)
+    def _convert_input(self, x: Any, backend: Any) -> Any:
+        return x if isinstance(x, np.ndarray) else super()._convert_input(x, backend)
 
     def look_up(self, x: np.ndarray) -> np.ndarray:
         raise NotImplementedError

@@ -95,7 +95,7 @@ class Normalization(DataLayer):
             shape = shape if value.ndim == len(self._kept) else [1] * (len(shape) - value.ndim) + list(value.shape)
         else:
             variable = (self.mean, self.variance)[i]
-            value = variable.value if variable.backend is self._backend else variable.numpy()
+            value = variable.value if variable.backend is self._own_backend else variable.numpy()
         return ops.cast(ops.reshape(ops.convert_to_tensor(value), shape), self.compute_dtype)
 
     def get_build_config(self) -> Any:

@@ -161,12 +161,12 @@ class BaseImagePreprocessingLayer(Layer):
             library = type(x).__module__.partition(".")[0]
             if library in backends.NAMES:
                 backends.get(library)
-        own, data = self._backend, backend_of(leaves)
-        self._backend = data or own
+        own, data = self._own_backend, backend_of(leaves)
+        self._own_backend = data or own
         try:
             return super().__call__(*args, **kwargs)
         finally:
-            self._backend = own
+            self._own_backend = own
 
     def call(self, data: Any, training: bool | None = True) -> Any:
         if not isinstance(data, dict):
