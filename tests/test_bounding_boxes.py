@@ -25,7 +25,7 @@ LOOKS = dict(angle=[0.0, -30], translate_x=[0.1, 0.1], translate_y=[0.0, 0.2], s
 ANCHORS = dict(anchor_format="xyxy", box_format="xyxy")
 
 CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
-    *[("convert_format", (CORNERS, a, b), SIZE) for a, b in zip(FORMATS, [*FORMATS[3:], *FORMATS[:3]])],
+    *[("convert_format", (CORNERS, a, b), SIZE) for a, b in zip(FORMATS[1::2], FORMATS[2::2])],
     ("convert_format", ({"boxes": CORNERS, "labels": LABELS}, "xyxy", "rel_yxyx"), SIZE),
     ("clip_to_image_size", ({"boxes": CORNERS, "labels": LABELS},), dict(height=15, width=10)),
     ("clip_to_image_size", ({"boxes": CORNERS / 20, "labels": LABELS},), dict(bounding_box_format="rel_xyxy")),

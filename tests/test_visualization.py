@@ -147,6 +147,8 @@ def test_a_summary_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
         (),
         {"__module__": "ipykernel.iostream", "write": lambda s, text: shown.append(text), "isatty": lambda s: False},
     )
+    # What rich takes for a notebook.
+    monkeypatch.setattr("builtins.get_ipython", type("ZMQInteractiveShell", (), {}), raising=False)
     monkeypatch.setitem(sys.modules, "IPython", package)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     x = nyala.Input((4,))

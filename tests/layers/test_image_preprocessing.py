@@ -244,7 +244,11 @@ def test_in_tf_data() -> None:
 def test_no_tensorflow_is_loaded() -> None:
     import subprocess
 
-    code = "import sys, numpy, nyala; nyala.layers.RandomFlip()(numpy.ones((4, 4, 3))); sys.exit('tensorflow' in sys.modules)"
+    code = (
+        "import sys, numpy, nyala; nyala.layers.RandomFlip()(numpy.ones((4, 4, 3)));"
+        "f = nyala.utils.FeatureSpace({'a': 'string_categorical', 'b': 'float'});"
+        "d = {'a': ['x', 'y'], 'b': [1, 2]}; f.adapt(d); f(d); sys.exit('tensorflow' in sys.modules)"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], env={**__import__("os").environ, "NYALA_BACKEND": "jax"}

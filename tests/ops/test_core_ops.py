@@ -38,6 +38,8 @@ def test_cond_and_switch(backend):
         assert numpy(ops.cond(ops.convert_to_tensor(flag), lambda: x, lambda: -x)) == (3 if flag else -3)
     branches = [lambda v: v, lambda v: v * 2.0, lambda v: v * 3.0]
     assert [float(numpy(ops.switch(i, branches, x))) for i in (-1, 0, 1, 2, 9)] == [3, 3, 6, 9, 9]
+    symbolic = ops.switch(SymbolicTensor((), "int32"), [*branches, lambda v: -v], SymbolicTensor((None, 3)))
+    assert symbolic.shape == (None, 3)
 
 
 def test_loops(backend):
