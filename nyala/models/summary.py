@@ -190,9 +190,9 @@ def _between(model: Any, operations: list[Any], layer_range: Sequence[str]) -> l
 
 
 def _shape(op: Any) -> str:
-    if not op.nodes:
+    if not op._call_nodes:
         return "?"
-    shapes = [str(x.shape) for x in tree.flatten(op.nodes[0].outputs) if isinstance(x, SymbolicTensor)]
+    shapes = [str(x.shape) for x in tree.flatten(op._call_nodes[0].outputs) if isinstance(x, SymbolicTensor)]
     return shapes[0] if len(shapes) == 1 else f"[{', '.join(shapes)}]"
 
 
@@ -206,7 +206,7 @@ def _parameters(op: Any) -> str:
 def _sources(op: Any, inside: set[int]) -> str:
     places = [
         f"{x.node.operation.name}[{x.node.call_index}][{x.index}]"
-        for node in op.nodes
+        for node in op._call_nodes
         if id(node) in inside
         for x in node.inputs
         if x.node is not None
