@@ -89,12 +89,16 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):  # type: ignore[misc]
         return configurable.serialize(self._default if name == "default_policy" else self._map)
 
     def __getitem__(self, key: str) -> DTypePolicy:
+        return self.named(key) or self.default_policy
+
+    def named(self, key: str) -> DTypePolicy | None:
+        """The policy for a path that a key of the map stands for."""
         if key in self._map:
             return self._map[key]
         matches = [pattern for pattern in self._map if re.fullmatch(pattern, key)]
         if len(matches) > 1:
             check.fail(self, f"the path {key!r} matches {matches}; make the patterns exclude each other")
-        return self._map[matches[0]] if matches else self.default_policy
+        return self._map[matches[0]] if matches else None
 
     def __setitem__(self, key: str, policy: Any) -> None:
         if key in self._map:

@@ -64,6 +64,11 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(self: Layer, *args: Any, **kwargs: Any) -> Any:
         if self._building:
             return build(self, *args, **kwargs)
+        given = self.__dict__.get("_dtype_policy")
+        named = given.named("/".join(self._scope_path())) if isinstance(given, policy.DTypePolicyMap) else None
+        if named is not None:
+            self.dtype_policy = named
+            return type(self).build(self, *args, **kwargs)  # a quantized layer is of another class now
         self._building = True
         try:
             with naming.at(self._scope_path()):
@@ -102,6 +107,8 @@ class Layer(OldLayer, Configurable):
     config_order: ClassVar[tuple[str, ...]] = ("name", "trainable", "dtype")
     supports_masking: bool = False
     input_spec: Any = None
+    _policy_goes_below: ClassVar[bool] = False
+    """Whether the layer makes its sub-layers with its own policy, so that its config has to say which are quantized."""
     _untracked: ClassVar[frozenset[str]] = frozenset(
         {
             "_init_args",
@@ -928,7 +935,10 @@ class Layer(OldLayer, Configurable):
 
     def config_value(self, name: str) -> Any:
         if name == "dtype":
-            return policy.serialize(self.dtype_policy)
+            below = self._flatten_layers(include_self=False) if self._policy_goes_below else []
+            quantized = {x.path: x.dtype_policy for x in below if x.quantization_mode is not None}
+            whole = policy.DTypePolicyMap(self.dtype_policy, quantized) if quantized else self.dtype_policy
+            return policy.serialize(whole)
         return super().config_value(name)
 
     def get_build_config(self) -> dict[str, Any] | None:

@@ -247,3 +247,18 @@ def _unfit() -> None:
 def test_errors(act: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         act()
+
+
+def test_attention_in_a_file(tmp_path: Path) -> None:
+    """Its projections are made by the layer itself, so its policy says which are quantized. Keras reads that, too."""
+    i = nyala.Input((4, 8))
+    model = nyala.Model(i, nyala.layers.MultiHeadAttention(2, 4, name="attention")(i, i))
+    before = model.predict(VECTORS, verbose=0)
+    model.quantize("int8")
+    y = model.predict(VECTORS, verbose=0)
+    np.testing.assert_allclose(y, before, atol=0.05)
+    model.save(tmp_path / "m.keras")
+    again = nyala.models.load_model(tmp_path / "m.keras")
+    assert sum(x.quantization_mode == "int8" for x in again._flatten_layers()) == 4
+    np.testing.assert_array_equal(again.predict(VECTORS, verbose=0), y)
+    np.testing.assert_allclose(np.asarray(keras.models.load_model(tmp_path / "m.keras")(VECTORS)), y, atol=1e-5)

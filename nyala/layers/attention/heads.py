@@ -40,6 +40,7 @@ class _Heads(Layer):
     """
 
     supports_masking = True
+    _policy_goes_below = True
     _place: ClassVar[str]
     _hides_queries: ClassVar[bool]
 
