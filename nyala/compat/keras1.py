@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from nyala.base import check, config
 from nyala.preprocessing.text import FILTERS
 
 
@@ -31,6 +32,35 @@ def accuracy(p: np.ndarray, y: np.ndarray) -> float:
 def count_params(weights: Iterable[Any]) -> int:
     """The number of parameters in the weights, each counted once."""
     return sum(int(np.prod(w.shape)) for w in {id(w): w for w in weights}.values())
+
+
+def obtain_input_shape(
+    input_shape: Sequence[int | None] | None,
+    default_size: int,
+    min_size: int,
+    data_format: str | None = None,
+    require_flatten: bool = True,
+    weights: str | None = None,
+) -> tuple[int | None, ...]:
+    """The input shape of an application: as given, checked, else of the default size if its top needs one.
+
+    Args: min_size: of height and width. require_flatten: height and width must be known. weights: not used.
+    """
+    rows = (
+        slice(1, 3) if config.standardize_data_format("obtain_input_shape", data_format)[9:] == "first" else slice(0, 2)
+    )
+    if input_shape is None:
+        sizes = [3, 3, 3]
+        sizes[rows] = [default_size if require_flatten else None] * 2
+        return tuple(sizes)
+    found = tuple(input_shape)
+    if len(found) != 3 or any(n is not None and n < min_size for n in found[rows]):
+        check.fail(
+            "obtain_input_shape", f"input_shape must have 3 sizes, at least {min_size} by {min_size}, got {found}"
+        )
+    if require_flatten and None in found:
+        check.fail("obtain_input_shape", f"include_top=True needs a known input_shape, got {found}")
+    return found
 
 
 def print_summary(

@@ -17,6 +17,7 @@ _ROOT = re.compile(
     (?= \. | $ )""",
     re.VERBOSE,
 )
+
 _SPLIT_OFF = {
     "keras_preprocessing": "preprocessing",
     "keras_applications": "applications",
@@ -43,8 +44,9 @@ HOMES = {
     "initializations": "compat.initializations initializers",
     "layers": "layers models",
     "legacy": "layers models saving",
-    "mixed_precision": "mixed_precision config . optimizers",
+    "legacy.interfaces": "compat.interfaces",
     "legacy.saving": "legacy.saving",
+    "mixed_precision": "mixed_precision config . optimizers",
     "models": "models saving",
     "optimizers.schedules": "schedules",
     "dtype_policies": "dtype_policies .",
@@ -56,9 +58,9 @@ HOMES = {
     "tfmot.sparsity": "",
     "tfmot.sparsity.keras": "pruning",
     "utils": "utils saving models preprocessing losses",
-    "wrappers": "wrappers",
     "utils.bounding_boxes": "utils.bounding_boxes",
     "utils.legacy": "utils.legacy",
+    "wrappers": "wrappers",
     "wrappers.scikit_learn": "wrappers",
 }
 """Module path -> the modules of Nyala in which a name is looked for, first to last; ``.`` is ``nyala`` itself.
@@ -118,8 +120,12 @@ SAME_AS = {
 """Older module path -> the path whose names it has. In the table above ``/`` begins a path from the root."""
 
 RENAMED: dict[str, dict[str, str]] = {
-    "layers": {
+    "applications": {
+        "_obtain_input_shape": "compat.keras1.obtain_input_shape",
+        "obtain_input_shape": "compat.keras1.obtain_input_shape",
+    },
     "": {"version": "compat.names.keras_version"},
+    "layers": {
         "AbstractRNNCell": "layers.Layer",
         "AtrousConv1D": "layers.Conv1D",
         "AtrousConv2D": "layers.Conv2D",

@@ -45,6 +45,14 @@ def test_helpers_of_keras_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(keras1.probas_to_classes(np.eye(2))) == [0, 1] == list(keras1.categorical_probas_to_classes(np.eye(2)))
     assert keras1.accuracy(np.array([1, 2]), np.array([1, 3])) == 0.5
     assert facade("preprocessing.text").base_filter()[0] == "!"
+    shape = facade("applications.imagenet_utils")._obtain_input_shape
+    assert shape(None, 224, 32, "channels_last", True) == (224, 224, 3)
+    assert shape(None, 224, 32, "channels_first", False) == (3, None, None) and shape((40, 40, 1), 224, 32) == (40, 40, 1)
+    for wrong in ((8, 40, 3), (40, 40), (None, 40, 3)):
+        with pytest.raises(ValueError, match="obtain_input_shape"):
+            shape(wrong, 224, 32)
+    decorated = facade("legacy.interfaces").legacy_get_updates_support(len)
+    assert decorated is len and facade("utils").legacy.deserialize_keras_object("relu", {"relu": len}) is len
 
 
 @pytest.mark.parametrize(
