@@ -88,6 +88,19 @@ _UNUSED = {
 }
 """Arguments that tf.keras wrote for layers that did not use them, by the beginning of the class's name."""
 
+
+def _function_names(config: Config) -> list[str]:
+    """The names by which the function of a Lambda may be known; none where the file holds its code."""
+    function = config.get("function")
+    if isinstance(function, dict) and function.get("class_name") == "function":
+        return [n for n in (function.get("registered_name"), function.get("config")) if isinstance(n, str)]
+    if isinstance(function, str) and (
+        config.get("function_type") == "function" or registry.find("activation", function) is not None
+    ):
+        return [function]
+    return []
+
+
 _LAMBDA_EXTRAS = ("function_type", "module", "output_shape", "output_shape_module", "output_shape_type", "mask_type")
 
 
@@ -264,27 +277,27 @@ class _Era:
 
     def lambda_(self, config: Config) -> Config:
         """The function by name; code only where the user gives a function for it."""
-        name, function = config.get("name"), config.get("function")
-        supplied = registry.custom(str(name))
-        if supplied is None and isinstance(function, str) and config.get("function_type") == "function":
-            supplied = registry.custom(function)
+        name = str(config.get("name"))
+        supplied = registry.custom(name)
+        if supplied is None and (names := _function_names(config)):
+            found = (registry.custom(n) or registry.find("activation", n) for n in names)
+            supplied = next((f for f in found if f is not None), None)
             if supplied is None:
                 check.fail(
                     "load_model",
-                    f"layer `{name}` is a Lambda of the function {function!r}; give it as custom_objects={{{function!r}: ...}}",
+                    f"layer `{name}` is a Lambda of the function {names[-1]!r}, which the file only names; give it as "
+                    f"custom_objects={{{name!r}: ...}}",
                 )
-        today = isinstance(function, dict) and function.get("class_name") == "function"
-        if supplied is None and not today:
-            self.code.append(str(name))
         new = {k: v for k, v in config.items() if k not in (*_LAMBDA_EXTRAS, "function")}
         for k in ("output_shape", "mask"):
             if isinstance(config.get(k), dict):
                 new.pop(k, None)
-        if supplied is None and not today:
+        if supplied is None:
+            self.code.append(name)
             shape = config.get("output_shape")
             known = shape if isinstance(shape, list) and len(shape) and all(map(_is_size, shape)) else None
-            supplied = StoredCode(str(name), self.shapes.get(str(name)) if known is None else known)
-        new["function"] = function if supplied is None else supplied
+            supplied = StoredCode(name, self.shapes.get(name) if known is None else known)
+        new["function"] = supplied
         return self.layer("Lambda", new)
 
     # -- graphs --------------------------------------------------------------------------------------------------------
