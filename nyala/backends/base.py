@@ -97,6 +97,14 @@ class BackendBase:
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         raise NotImplementedError
 
+    def sparse(self, x: Tensor) -> Any:
+        """The library's sparse tensor with the entries of ``x`` that are not 0."""
+        raise NotImplementedError(f"no sparse tensors are made on {self.name}; use sparse=False")
+
+    def ragged(self, x: Tensor) -> Any:
+        """The library's ragged tensor of the rows of ``x`` without the zeros at their ends."""
+        raise NotImplementedError(f"{self.name} has no ragged tensors; use ragged=False")
+
     def rescue(self, fn: Callable[..., Any], args: Any, kwargs: Any, error: RuntimeError) -> Any:
         """Another way to do ``fn(*args, **kwargs)``, which raised ``error``; raises ``error`` when there is none."""
         raise error

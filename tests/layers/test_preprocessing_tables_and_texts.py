@@ -174,8 +174,6 @@ def test_a_vocabulary_file_is_read_for_code_and_never_for_a_file(tmp_path: Any) 
         (lambda: layers.StringLookup(vocabulary=["a"], num_oov_indices=0)(["b"]), "unknown tokens"),
         (lambda: layers.StringLookup(vocabulary="nowhere.txt"), "no vocabulary file"),
         (lambda: layers.IntegerLookup(salt=3), "farmhash"),
-        (lambda: layers.TextVectorization(ragged=True), "ragged=True is not available"),
-        (lambda: layers.Hashing(3, sparse=True), "sparse=True is not available"),
         (lambda: layers.Normalization(mean=1.0), "both or neither"),
         (lambda: layers.Discretization(), "bin_boundaries or num_bins"),
         (lambda: layers.Discretization(num_bins=3)(REAL), "adapt"),

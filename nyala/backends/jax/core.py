@@ -280,6 +280,11 @@ class Core(BackendBase):
         plain = super().show
         jax.debug.callback(lambda value: plain(message, value, summarize), x)
 
+    def sparse(self, x: Tensor) -> Any:
+        from jax.experimental import sparse
+
+        return sparse.BCOO.fromdense(x)
+
     export_formats = ("tf_saved_model",)
 
     def endpoint(self, *args: Any) -> Any:

@@ -132,6 +132,12 @@ class Backend(BackendBase):
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         return to_dtype(x, dtype)
 
+    def sparse(self, x: Tensor) -> tf.SparseTensor:
+        return tf.sparse.from_dense(x)
+
+    def ragged(self, x: Tensor) -> tf.RaggedTensor:
+        return tf.RaggedTensor.from_tensor(x, padding=0) if x.shape.rank and x.shape.rank > 1 else x
+
     def is_tracing(self) -> bool:
         return not tf.executing_eagerly()
 

@@ -13,19 +13,30 @@ from nyala._typing import Tensor
 from nyala.backends import host
 from nyala.base import check, tree
 from nyala.graph.symbolic import SymbolicTensor
-from nyala.layers.base import Layer
+from nyala.layers.base import Layer, _context
 
 MODES = ("int", "one_hot", "multi_hot", "count")
 
 
 class DataLayer(Layer):
-    """A layer that computes on the backend of its data, so that it also works in front of a model and in ``tf.data``."""
+    """A layer that computes on the backend of its data, so that it also works in front of a model and in ``tf.data``.
+
+    ``sparse=True``: the output is a sparse tensor: ``tf.SparseTensor``, or ``BCOO`` on jax. Inside a model, whose tensors are
+    dense, it is a dense one with the same values.
+    """
+
+    sparse: bool = False
+    ragged: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         own, data = self._own_backend, host.owner(tree.flatten((args, kwargs)))
         self._own_backend = data or own
         try:
-            return super().__call__(*args, **kwargs)
+            outputs = super().__call__(*args, **kwargs)
+            if not (self.sparse or self.ragged) or _context.stack or isinstance(outputs, SymbolicTensor):
+                return outputs
+            backend = backends.of(outputs) or backends.current()
+            return backend.sparse(outputs) if self.sparse else backend.ragged(outputs)
         finally:
             self._own_backend = own
 
@@ -68,13 +79,13 @@ def texts(x: Any) -> np.ndarray:
     return x.astype(str).astype(object)
 
 
-def no_sparse(layer: Layer, sparse: bool, name: str = "sparse") -> bool:
-    """False. Raises NotImplementedError for outputs that no backend of ours has tensors for."""
-    if sparse:
+def sparse_output(layer: Layer, sparse: bool, output_mode: str) -> bool:
+    """``sparse``, checked. Raises ValueError where indices are given, which have no zeros to leave out."""
+    if sparse and output_mode == "int":
         check.fail(
-            layer, f"{name}=True is not available; the outputs are dense tensors, use {name}=False", NotImplementedError
+            layer, "sparse=True is for outputs of a place for each token; with output_mode='int' use sparse=False"
         )
-    return False
+    return bool(sparse)
 
 
 def batches(data: Any, steps: int | None = None) -> Iterator[np.ndarray]:

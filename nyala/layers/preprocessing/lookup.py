@@ -14,7 +14,7 @@ from nyala._typing import Config, Tensor
 from nyala.backends import host
 from nyala.base import allowance, check
 from nyala.layers.preprocessing import hashes
-from nyala.layers.preprocessing.base import MODES, HostLayer, batches, encoded, no_sparse, texts
+from nyala.layers.preprocessing.base import MODES, HostLayer, batches, encoded, sparse_output, texts
 
 ASSET = "vocabulary.txt"
 
@@ -29,7 +29,7 @@ class _Lookup(HostLayer):
         vocabulary: tokens, or the path of a text file with one a line, in place of ``adapt``.
         idf_weights: of the tokens of ``vocabulary``, for "tf_idf". invert: numbers to tokens.
         output_mode: "int", "one_hot", "multi_hot", "count" or "tf_idf"; in these the mask has no place.
-        pad_to_max_tokens: whether the outputs have ``max_tokens`` places whatever the vocabulary has. sparse: must be False.
+        pad_to_max_tokens: whether the outputs have ``max_tokens`` places whatever the vocabulary has. sparse: see ``DataLayer``.
         salt: an int or two, with which unknown tokens are hashed.
     """
 
@@ -71,7 +71,7 @@ class _Lookup(HostLayer):
             check.fail(self, f"idf_weights are for output_mode='tf_idf', not {output_mode!r}")
         self.mask_token, self.oov_token = mask_token, oov_token
         self.pad_to_max_tokens = pad_to_max_tokens
-        self.sparse = no_sparse(self, sparse)
+        self.sparse = sparse_output(self, sparse, output_mode)
         self.oov_method = check.one_of(self, "oov_method", oov_method, ("floormod", "farmhash"))
         self.salt = [salt, salt] if check.is_int(salt) else salt
         self._tokens: list[Any] = []

@@ -11,7 +11,16 @@ from nyala._typing import Config, Tensor
 from nyala.backends import host
 from nyala.base import check, config
 from nyala.layers.preprocessing import hashes
-from nyala.layers.preprocessing.base import MODES, DataLayer, HostLayer, as_tuple, batches, encoded, no_sparse, texts
+from nyala.layers.preprocessing.base import (
+    MODES,
+    DataLayer,
+    HostLayer,
+    as_tuple,
+    batches,
+    encoded,
+    sparse_output,
+    texts,
+)
 
 
 class Normalization(DataLayer):
@@ -108,7 +117,7 @@ class Discretization(DataLayer):
     Args:
         bin_boundaries: ascending numbers, or ``num_bins`` for quantiles that ``adapt`` finds. epsilon: how far from the exact
             quantiles these may be, as a part of the data; it matters for data sets of many batches.
-        output_mode: "int", "one_hot", "multi_hot" or "count". sparse: must be False.
+        output_mode: "int", "one_hot", "multi_hot" or "count". sparse: see ``DataLayer``.
     """
 
     def __init__(
@@ -133,7 +142,7 @@ class Discretization(DataLayer):
             check.fail(self, f"bin_boundaries must ascend, got {self.bin_boundaries}")
         self.epsilon = check.number_in(self, "epsilon", epsilon, 0, 1)
         self.output_mode = output_mode
-        self.sparse = no_sparse(self, sparse)
+        self.sparse = sparse_output(self, sparse, output_mode)
         self.reset_state()
 
     def get_config(self) -> Config:
@@ -199,7 +208,7 @@ class Discretization(DataLayer):
 class CategoryEncoding(DataLayer):
     """Ints in [0, num_tokens) one-hot, multi-hot (which there are in a row) or counted.
 
-    Args: num_tokens: the number of categories. output_mode: "one_hot", "multi_hot" or "count". sparse: must be False.
+    Args: num_tokens: the number of categories. output_mode: "one_hot", "multi_hot" or "count". sparse: see ``DataLayer``.
     """
 
     config_skip = DataLayer.config_skip | {"sparse"}
@@ -212,7 +221,7 @@ class CategoryEncoding(DataLayer):
         if num_tokens is None:
             check.fail(self, "num_tokens must be given: the number of categories")
         self.num_tokens = check.positive_int(self, "num_tokens", num_tokens)
-        self.sparse = no_sparse(self, sparse)
+        self.sparse = sparse_output(self, sparse, output_mode)
 
     def call(self, inputs: Any, count_weights: Any = None) -> Tensor:
         """count_weights: with "count", what each input adds, of the inputs' shape."""
@@ -231,7 +240,7 @@ class Hashing(HostLayer):
 
     Args:
         num_bins: number of buckets, with that of the mask. mask_value: the input that gives 0; others then give 1 or more.
-        salt: an int or two. output_mode: "int", "one_hot", "multi_hot" or "count". sparse: must be False.
+        salt: an int or two. output_mode: "int", "one_hot", "multi_hot" or "count". sparse: see ``DataLayer``.
     """
 
     config_order = (*DataLayer.config_order, "num_bins", "salt", "mask_value", "output_mode", "sparse")
@@ -253,7 +262,7 @@ class Hashing(HostLayer):
         self.salt = salt if salt is None or not check.is_int(salt) else [salt, salt]
         if self.salt is not None and (not isinstance(self.salt, (list, tuple)) or len(self.salt) != 2):
             check.fail(self, f"salt must be an int or two ints, got {salt!r}")
-        self.sparse = no_sparse(self, sparse)
+        self.sparse = sparse_output(self, sparse, output_mode)
 
     def look_up(self, x: np.ndarray) -> np.ndarray:
         words = texts(x)
@@ -273,7 +282,7 @@ class Hashing(HostLayer):
 class HashedCrossing(HostLayer):
     """The bucket in [0, num_bins) of each combination of several inputs of shape (batch,) or (batch, 1), strings or ints.
 
-    Args: num_bins: number of buckets. output_mode: "int" or "one_hot". sparse: must be False.
+    Args: num_bins: number of buckets. output_mode: "int" or "one_hot". sparse: see ``DataLayer``.
     """
 
     def __init__(
@@ -288,7 +297,7 @@ class HashedCrossing(HostLayer):
         super().__init__(name=name, dtype=_hashed_dtype(output_mode, dtype), **kwargs)
         self.num_bins = check.positive_int(self, "num_bins", num_bins)
         self.output_mode = check.one_of(self, "output_mode", output_mode, MODES[:2])
-        self.sparse = no_sparse(self, sparse)
+        self.sparse = sparse_output(self, sparse, output_mode)
 
     def get_config(self) -> Config:
         return {n: getattr(self, n) for n in ("num_bins", "output_mode", "sparse", "name", "dtype")}

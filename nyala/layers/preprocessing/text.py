@@ -12,7 +12,7 @@ import numpy as np
 from nyala._typing import Config, Tensor
 from nyala.base import allowance, check, configurable
 from nyala.graph import infer
-from nyala.layers.preprocessing.base import HostLayer, batches, no_sparse, texts
+from nyala.layers.preprocessing.base import HostLayer, batches, sparse_output, texts
 from nyala.layers.preprocessing.lookup import StringLookup
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -33,7 +33,7 @@ class TextVectorization(HostLayer):
         standardize: "lower_and_strip_punctuation", "lower", "strip_punctuation", ``None``, or a function of an array of strings.
         split: "whitespace", "character", ``None``, or a function of an array of strings that gives a list of tokens for each.
         ngrams: n for all sequences of up to n tokens, or the lengths. output_sequence_length: pad or cut rows of "int" to it.
-        ragged: must be False. encoding: "utf-8".
+        ragged: rows without padding, as a ragged tensor, where ``sparse`` would give a sparse one. encoding: "utf-8".
     """
 
     config_paths = frozenset({"vocabulary"})
@@ -76,7 +76,10 @@ class TextVectorization(HostLayer):
         self._ngrams_given = ngrams
         self.output_mode, self.output_sequence_length = output_mode, output_sequence_length
         self.pad_to_max_tokens, self.encoding = pad_to_max_tokens, encoding
-        self.sparse, self.ragged = no_sparse(self, sparse), no_sparse(self, ragged, "ragged")
+        self.sparse = sparse_output(self, sparse, output_mode)
+        if ragged and output_mode != "int":
+            check.fail(self, f"ragged=True is for output_mode='int', not {output_mode!r}")
+        self.ragged = bool(ragged)
         self._lookup_layer = StringLookup(
             max_tokens=max_tokens, mask_token="" if output_mode == "int" else None, vocabulary=vocabulary,
             idf_weights=idf_weights, pad_to_max_tokens=pad_to_max_tokens, output_mode=output_mode, encoding=encoding,
