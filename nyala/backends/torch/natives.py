@@ -712,7 +712,7 @@ def _matmul(x1: Tensor, x2: Tensor) -> Tensor:
     if kind in _floating:
         return torch.matmul(x1, x2)
     if kind in (torch.int8, torch.uint8) and x2.dtype is kind:
-        return torch.matmul(x1.to(torch.int32), x2.to(torch.int32))
+        return _byte_matmul(x1, x2)
     if kind is torch.bool:
         return torch.matmul(x1.to(torch.int32), x2.to(torch.int32)) != 0
     return torch.matmul(x1, x2)
@@ -721,9 +721,17 @@ def _matmul(x1: Tensor, x2: Tensor) -> Tensor:
 _floating = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 
 
+def _byte_matmul(x1: Tensor, x2: Tensor) -> Tensor:
+    # Torch multiplies int32 on the host without BLAS (80 times slower) and not at all on CUDA; doubles hold the sums exactly.
+    if x1.dtype is torch.int8 and x2.dim() == 2 and x1.dim() > 0 and type(x1) is Tensor and x1.device.type == "cpu":
+        flat = torch._int_mm(x1.reshape(-1, x1.shape[-1]), x2)
+        return flat.reshape(*x1.shape[:-1], x2.shape[-1])
+    return torch.matmul(x1.double(), x2.double()).to(torch.int32)
+
+
 def _einsum(subscripts: str, *operands: Tensor, **kwargs: Any) -> Tensor:
     if operands[0].dtype in (torch.bool, torch.int8, torch.uint8) and len(operands) > 1:
-        return torch.einsum(subscripts, *(x.to(torch.int32) for x in operands))
+        return torch.einsum(subscripts, *(x.double() for x in operands)).to(torch.int32)
     return torch.einsum(subscripts, *operands)
 
 
