@@ -120,6 +120,21 @@ def test_attributes_that_users_choose(backend: str) -> None:
     assert Mine()(layers.Input((2,))).shape == (None, 1)
 
 
+def test_add_metric(backend: str) -> None:
+    class Level(layers.Layer):
+        def call(self, x: Any) -> Any:
+            self.add_metric(ops.mean(x), name="level", aggregation="mean")
+            return x
+
+    model = nyala.Sequential([layers.Input((2,)), Level(), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.arange(8, dtype="float32").reshape(4, 2), np.ones((4, 1))
+    found = model.fit(x, y, batch_size=2, validation_data=(2 * x, y), verbose=0).history
+    assert found["level"] == [3.5] and found["val_level"] == [7.0]
+    with pytest.raises(NotImplementedError, match="symbolic"):
+        model.add_metric(model.output, name="out")
+
+
 def test_relu_with_alpha() -> None:
     found = nyala.activations.relu(ops.convert_to_tensor([-2.0, 1.0]), alpha=0.5)
     np.testing.assert_array_equal(ops.convert_to_numpy(found), [-1.0, 1.0])

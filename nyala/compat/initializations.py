@@ -14,8 +14,8 @@ Initialization = Callable[..., Variable]
 
 def get(identifier: Any) -> Initialization:
     """The function of that name: ``get("uniform")((3, 4), name="W")``; a function as it is."""
-    if callable(identifier) and not isinstance(identifier, initializers.Initializer):
-        return identifier
+    if not isinstance(identifier, initializers.Initializer) and callable(identifier):
+        return identifier  # type: ignore[return-value]
     return _made(initializers.get(identifier))
 
 

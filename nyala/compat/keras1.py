@@ -50,7 +50,7 @@ def obtain_input_shape(
         slice(1, 3) if config.standardize_data_format("obtain_input_shape", data_format)[9:] == "first" else slice(0, 2)
     )
     if input_shape is None:
-        sizes = [3, 3, 3]
+        sizes: list[int | None] = [3, 3, 3]
         sizes[rows] = [default_size if require_flatten else None] * 2
         return tuple(sizes)
     found = tuple(input_shape)

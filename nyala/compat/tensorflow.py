@@ -27,6 +27,12 @@ _LEGACY = "tensorflow.python.keras"
 _PARENTS = frozenset({"tensorflow.compat", "tensorflow.compat.v1", "tensorflow.compat.v2", "tensorflow.python"})
 """Packages on the way to an old path of ``tf.keras``, which must be importable without TensorFlow."""
 
+_OF_TENSORFLOW_1 = (
+    "ConfigProto", "GPUOptions", "Session", "div", "log", "logging", "random_normal", "random_uniform", "set_random_seed",
+    "to_float", "to_int32", "truncated_normal",
+)  # fmt: skip
+"""Names that programs for Keras on TensorFlow 1 use beside it, and that mean the same in ``tf.compat.v1``."""
+
 _lock = threading.RLock()
 _loading = False
 
@@ -98,6 +104,9 @@ def adopt(tf: Any) -> None:
         setattr(tf, name, facade(path))
         setattr(tf.compat.v2, name, facade(path))
     tf.compat.v1.keras = facade("")
+    for name in _OF_TENSORFLOW_1:
+        if name not in tf.__dict__:
+            setattr(tf, name, getattr(tf.compat.v1, name))
     tf.__path__ = [p for p in tf.__path__ if isinstance(p, str) and os.path.isdir(p)]
     # TensorFlow keeps and uses an old copy of Keras; its modules hold each other, a program must not find them.
     for name in [n for n in sys.modules if n == _LEGACY or n.startswith(f"{_LEGACY}.")]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from nyala.base import check, old, tracking, tree
 from nyala.base.variable import Variable
+from nyala.graph import infer
+from nyala.graph.symbolic import SymbolicTensor
 
 if TYPE_CHECKING:
     from nyala.graph.node import Node
@@ -25,6 +27,7 @@ class OldLayer:
 
     _call_nodes: list[Node]
     _own_variables: list[Variable]
+    _added_metrics: dict[str, Any] = {}
     uses_learning_phase: bool = False
     """In Keras 1 and 2: whether ``K.function`` must be fed a learning phase. It may be, and need not."""
 
@@ -48,13 +51,25 @@ class OldLayer:
                 update[0].assign(update[1])
 
     def add_metric(self, value: Any, aggregation: str | None = None, name: str | None = None) -> None:
-        """TensorFlow's Keras 2: report ``value``. Raises NotImplementedError with the way out."""
-        check.fail(
-            self,
-            "add_metric has no equal: make a metric in __init__ (self.score = metrics.Mean(name='score')) and call "
-            "self.score.update_state(value) in call; fit reports it",
-            NotImplementedError,
-        )
+        """TensorFlow's Keras 2, in ``call``: report the mean of ``value`` over the epoch as ``name``.
+
+        What a metric of the layer's own gave needs no name, for that metric is reported by itself.
+        Raises: NotImplementedError for a symbolic tensor, with the way out.
+        """
+        today = "self.score = metrics.Mean(name='score') in __init__ and self.score.update_state(value) in call"
+        if isinstance(value, SymbolicTensor):
+            check.fail(
+                self, f"add_metric takes no symbolic tensor; in a layer of your own write {today}", NotImplementedError
+            )
+        old.tell("layer.add_metric(value)", today)
+        if name is None:
+            return
+        from nyala.metrics import Mean
+
+        if name not in self._added_metrics:
+            self._added_metrics = {**self._added_metrics, name: Mean(name=name)}
+        if not infer.is_abstract():
+            self._added_metrics[name].update_state(value)
 
     def _adopt(self, variables: list[Variable], trainable: bool) -> None:
         """Keras 1: ``self.trainable_weights = [self.W, self.b]`` in ``build``."""
