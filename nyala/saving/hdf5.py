@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -28,6 +28,8 @@ _ATTRIBUTE = 64_512
 """Bytes that fit into one attribute; longer lists are cut into ``name0``, ``name1``, ..."""
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 """By number; every other one would make HDF5 look for a plug-in to load."""
+_TEXTS = ("model_config", "training_config", "keras_version", "backend", "layer_names", "weight_names", "dtype")
+"""The attributes that are read, or how their names begin."""
 
 
 def is_hdf5(path: Path) -> bool:
@@ -47,7 +49,8 @@ def read(source: str | Path | IO[bytes]) -> Iterator[h5py.File]:
     except OSError as error:
         check.fail("load", f"{name} is no HDF5 file or is damaged: {error}")
     with file:
-        _inspect(file)
+        if _inspect(file):
+            _inspect_heaps(file, source)
         yield file
 
 
@@ -60,15 +63,18 @@ def write(target: str | Path | IO[bytes]) -> Iterator[h5py.File]:
         yield file
 
 
-def _inspect(file: h5py.File) -> None:
+def _inspect(file: h5py.File) -> bool:
+    """Refuse a file with more in it than plain members; whether texts of any length are among what is read of it."""
     import h5py
     from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  (compiled, without stubs)
 
     todo: list[tuple[str, Any, int]] = [("", file, 0)]
     seen = {h5o.get_info(file.id).addr}
     count = claimed = 0
+    texts = False
     while todo:
         path, group, depth = todo.pop()
+        texts = texts or any(group.attrs.get_id(a).dtype.kind == "O" for a in group.attrs if a.startswith(_TEXTS))
         for name in group:
             count += 1
             place = f"{path}/{name}" if path else name
@@ -89,6 +95,48 @@ def _inspect(file: h5py.File) -> None:
     most = limits.unpacked(file.id.get_filesize())
     if claimed > most:
         refuse(file, f"its data sets claim {claimed} bytes, the limit for a file of its size is {most}")
+    return texts
+
+
+def _inspect_heaps(file: h5py.File, source: str | Path | IO[bytes]) -> None:
+    """Refuse damaged heaps, in which the HDF5 library would look for a text without end.
+
+    https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html (global heap: objects of a number, a size and bytes;
+    number 0 is the free rest).
+    """
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        refuse(file, "its addresses have not 8 bytes")
+    with nullcontext(source) if hasattr(source, "read") else open(source, "rb") as data:  # type: ignore[arg-type]
+        for start in _places(data, b"GCOL\1\0\0\0"):
+            data.seek(start + 8)
+            end = start + int.from_bytes(data.read(8), "little")
+            at = start + 16
+            while at + 16 <= end:
+                data.seek(at)
+                header = data.read(16)
+                size = int.from_bytes(header[8:], "little")
+                free = header[:2] == b"\0\0"
+                at += size if free else 16 + -(-size // 8) * 8
+                if len(header) < 16 or at > end or (free and at != end):
+                    refuse(file, f"the heap of texts at byte {start} is damaged")
+
+
+def _places(data: IO[bytes], word: bytes) -> Iterator[int]:
+    """Where a word begins in a file."""
+    start, rest = 0, b""
+    while True:
+        data.seek(start + len(rest))
+        part = rest + data.read(2**24)
+        if len(part) < len(word):
+            return
+        at = part.find(word)
+        while at >= 0:
+            yield start + at
+            at = part.find(word, at + 1)
+        rest = part[-(len(word) - 1) :]
+        start += len(part) - len(rest)
+        if len(part) == len(rest):
+            return
 
 
 def _inspect_data(file: h5py.File, place: str, data: h5py.Dataset) -> int:

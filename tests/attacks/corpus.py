@@ -297,6 +297,18 @@ def zeros_bomb(group: h5py.Group, name: str) -> None:
     group.create_dataset(name, data=np.zeros((2**14, 2**12), "f4"), chunks=(2**10, 2**12), compression=9)
 
 
+def endless_heap(folder: Path) -> Path:
+    """The free rest of the heap of texts has size 0: the HDF5 library would look on at the same place for ever."""
+    path = whole_h5(folder, lambda c: None)
+    content = bytearray(path.read_bytes())
+    at = content.find(b"GCOL") + 16
+    while content[at : at + 2] != b"\0\0":
+        at += 16 + -(-struct.unpack_from("<Q", content, at + 8)[0] // 8) * 8
+    struct.pack_into("<Q", content, at + 8, 0)
+    path.write_bytes(content)
+    return path
+
+
 def cycle(file: h5py.File) -> None:
     file["layers/dense/again"] = file["layers"]
 
@@ -431,6 +443,7 @@ ATTACKS = [
     Attack("unknown filter", "plug-in", WEIGHTS, lambda d: weights_h5(d, replaced(unknown_filter)), "filter"),
     Attack("external storage in an archive", "CVE-2026-1669", ARCHIVE, lambda d: archive(d, h5=replaced(external_storage)), "another file"),
     Attack("groups in a circle", "links", WEIGHTS, lambda d: weights_h5(d, cycle), "second name"),
+    Attack("a heap without end", "found by fuzzing", HDF5, endless_heap, "heap of texts"),
     Attack("shape bomb", "CVE-2026-0897", WEIGHTS, lambda d: weights_h5(d, replaced(shape_bomb())), "claims"),
     Attack("shape bomb in chunks", "CVE-2026-12570", WEIGHTS, lambda d: weights_h5(d, replaced(shape_bomb(chunks=(64, 64), compression="gzip"))), "claims"),
     Attack("shape bomb in an archive", "CVE-2026-0897", ARCHIVE, lambda d: archive(d, h5=replaced(shape_bomb())), "claims"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import resource
+import signal
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -171,6 +173,8 @@ def test_strict(saved: Any, loaded: Any, message: str, tmp_path: Path) -> None:
         (lambda m, d: m.save(d / "a.foo"), ValueError, "must end in .keras"),
         (lambda m, d: m.save(d / "a.keras", zipped=False), ValueError, "names a folder"),
         (lambda m, d: m.save(d / "there", overwrite=False), ValueError, "must end in"),
+        (lambda m, d: m.save(d / "none" / "a.keras"), FileNotFoundError, "there is no folder"),
+        (lambda m, d: m.save_weights(d / "none" / "a.weights.json"), FileNotFoundError, "there is no folder"),
         (lambda m, d: load_model(d / "a.keras"), FileNotFoundError, "no file"),
         (lambda m, d: load_model(d / "there"), ValueError, "neither a .keras archive"),
         (lambda m, d: load_model(d / "there", safe_mode=False), ValueError, "safe_mode"),
@@ -190,6 +194,23 @@ def test_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileExistsError, match="overwrite is False"):
         dense(2).save_weights(path, overwrite=False)
     assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.safetensors"])  # HDF5 itself complains on stderr
+def test_a_full_disk_leaves_the_old_file(name: str, tmp_path: Path) -> None:
+    model = dense(200, 200)
+    save = model.save if name.endswith(".keras") else model.save_weights
+    save(tmp_path / name)
+    old = (tmp_path / name).read_bytes()
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            save(tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (tmp_path / name).read_bytes() == old and [p.name for p in tmp_path.iterdir()] == [name]
 
 
 def test_unknown_class_is_not_imported(tmp_path: Path) -> None:
