@@ -72,26 +72,6 @@ def takes(**older: str | None) -> Callable[[F], F]:
     return decorate
 
 
-def takes(**older: str | None) -> Callable[[F], F]:
-    """A function or constructor that has these older arguments, too: today's name of each, ``None`` if it needs none."""
-
-    def decorate(function: F) -> F:
-        owner = function.__qualname__.removesuffix(".__init__")
-
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            for name in [n for n in older if n in kwargs]:
-                value, today = kwargs.pop(name), older[name]
-                tell(f"{owner}({name}=...)", "left out" if today is None else f"{owner}({today}=...)")
-                if today is not None:
-                    kwargs[today] = _VALUES.get(today, {}).get(value, value) if isinstance(value, str) else value
-            return function(*args, **kwargs)
-
-        return call  # type: ignore[return-value]
-
-    return decorate
-
-
 # -- layers ------------------------------------------------------------------------------------------------------------
 
 LAYER_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
@@ -312,9 +292,6 @@ def loop_arguments(method: F) -> F:
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs = renamed(name, kwargs)
-        if kwargs.pop("show_accuracy", False) and "accuracy" not in self.metrics_names:
-            tell(f"{name}(show_accuracy=True)", "compile(metrics=['accuracy'])")
-            self.compile(self.optimizer, self.loss, metrics=["accuracy"])
         if kwargs.pop("show_accuracy", False) and "accuracy" not in self.metrics_names:
             tell(f"{name}(show_accuracy=True)", "compile(metrics=['accuracy'])")
             self.compile(self.optimizer, self.loss, metrics=["accuracy"])

@@ -11,7 +11,6 @@ from nyala.base import check, configurable, naming, old, tree
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers.base import Layer
 from nyala.layers.core import Embedding
-from nyala.layers.core import Embedding
 from nyala.layers.input import InputLayer
 from nyala.models.functional import Functional
 from nyala.models.model import Model
@@ -107,8 +106,6 @@ class Sequential(Model):
             self._make_graph(first.input, self._stack)  # type: ignore[attr-defined]
             return
         if not isinstance(first, InputLayer):
-            if input_shape is None and isinstance(first, Embedding):
-                input_shape = (None, None)  # rows of indices, as Keras 1 and 2 took it
             if input_shape is None and isinstance(first, Embedding):
                 input_shape = (None, None)  # rows of indices, as Keras 1 and 2 took it
             if input_shape is None:
