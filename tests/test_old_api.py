@@ -566,3 +566,80 @@ def test_a_symbolic_loss(backend: str) -> None:
     np.testing.assert_allclose(model.evaluate(x, x, batch_size=64, verbose=0), penalty + error, rtol=1e-4)
     model.compile("sgd")
     assert model.fit(x, epochs=3, verbose=0).history["loss"][-1] < penalty
+
+
+def _auto_encoder() -> Any:
+    inputs = layers.Input((4,))
+    code, gate = layers.Dense(2)(inputs), layers.Dense(2, activation="softmax")(inputs)
+    return inputs, code, gate
+
+
+def test_a_loss_that_names_tensors_of_the_model(backend: str) -> None:
+    """As the variational autoencoders of 2016 to 2018 wrote it; metrics and methods, too."""
+    x, _ = _data()
+    K = nyala.backend
+    inputs, code, gate = _auto_encoder()
+
+    class Program:
+        def __init__(self) -> None:
+            self.code = code
+
+        def size(self, y_true: Any, y_pred: Any) -> Any:
+            return K.sum(K.square(self.code), axis=-1)
+
+        def loss(self, y_true: Any, y_pred: Any) -> Any:
+            return K.mean(K.square(y_true - y_pred), axis=-1) + self.size(y_true, y_pred) + K.sum(gate, axis=-1)
+
+    program, model = Program(), nyala.Model(inputs, layers.Dense(4)(code))
+    with pytest.warns(old.OldSpelling, match="names tensors"):
+        model.compile("sgd", loss=program.loss, metrics=[program.size])
+    penalty = (nyala.Model(inputs, code).predict(x, verbose=0) ** 2).sum(-1).mean()
+    error = ((model.predict(x, verbose=0) - x) ** 2).mean()
+    found = model.evaluate(x, x, batch_size=64, verbose=0)
+    np.testing.assert_allclose(found, [penalty + error + 1, penalty], rtol=1e-4)
+    assert model.fit(x, x, epochs=3, verbose=0).history["size"][-1] < penalty
+
+    stack = nyala.Sequential([layers.Input((4,)), layers.Dense(2), layers.Dense(4)])
+    with pytest.raises(ValueError, match="not among the inputs") as caught:
+        stack.compile("sgd", loss=program.loss)
+    assert "`loss`, which names" in caught.value.__notes__[0]
+    first = stack.layers[0].output
+    stack.compile("sgd", loss=lambda t, p: K.sum(K.square(first), axis=-1))
+    before = stack.evaluate(x, x, verbose=0)
+    stack.fit(x, x, epochs=2, verbose=0)
+    assert stack.evaluate(x, x, verbose=0) < before
+
+
+def test_a_layer_that_names_tensors_of_the_graph(backend: str) -> None:
+    x, _ = _data()
+    K = nyala.backend
+    inputs, code, gate = _auto_encoder()
+
+    class Penalty(layers.Layer):
+        def penalty(self, y: Any) -> Any:
+            return K.mean(K.square(y)) + K.sum(gate, axis=-1)
+
+        def call(self, inputs: Any) -> Any:
+            self.add_loss(self.penalty(inputs[0]), inputs=inputs)
+            return inputs[0]
+
+    with pytest.warns(old.OldSpelling):
+        product = layers.Lambda(lambda t: t * gate)(code)
+        model = nyala.Model(inputs, Penalty()([product, code]))
+    a, b = nyala.Model(inputs, [code, gate]).predict(x, verbose=0)
+    np.testing.assert_allclose(model.predict(x, verbose=0), a * b, rtol=1e-5)
+    model.compile("sgd")
+    np.testing.assert_allclose(model.evaluate(x, batch_size=64, verbose=0), ((a * b) ** 2).mean() + 1, rtol=1e-4)
+    with pytest.raises(ValueError, match="works only in a model that has them"):
+        model.layers[-1](x[:, :2])
+
+
+def test_shapes_of_symbolic_tensors() -> None:
+    x = layers.Input((4, None, 3))
+    assert x.get_shape().as_list() == x.get_shape().dims == [None, 4, None, 3] and x.get_shape().ndims == 4
+    with pytest.warns(old.OldSpelling, match="_keras_shape"):
+        assert x._keras_shape == x.shape == x.get_shape()
+    x.set_shape((None, 4, 5, None))
+    assert x.shape == (None, 4, 5, 3)
+    with pytest.raises(ValueError, match="contradicts its shape"):
+        x.set_shape((None, 3, 5, 3))

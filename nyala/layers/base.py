@@ -23,6 +23,7 @@ from nyala.base.variable import Variable
 from nyala.graph import infer, remat
 from nyala.graph.node import Node, backend_of_inputs, symbolic_outputs
 from nyala.graph.symbolic import SymbolicTensor
+from nyala.layers import on_graph
 from nyala.layers._arguments import (
     Call,
     argument_names,
@@ -485,10 +486,13 @@ class Layer(OldLayer, Configurable):
 
     # -- losses ------------------------------------------------------------------------------------------------------
 
+    @old.takes_old_loss
     def add_loss(self, loss: Any) -> None:
         """Add a scalar (or a list of them) to ``losses`` of the call that is running."""
         call = _context.call_id if _context.stack else self._last_call
         for item in loss if isinstance(loss, (list, tuple)) else [loss]:
+            if on_graph.collect_loss(item):
+                continue
             if callable(item) and not isinstance(item, Variable):
                 item = item()
             shape = getattr(item, "shape", ())
@@ -804,6 +808,7 @@ class Layer(OldLayer, Configurable):
                 self._check_input(args[0] if args else kwargs.get(spec.names[0]), backend)
         finally:
             _context.stack, _context.training, _context.call_id = outer
+        kwargs = {**kwargs, **on_graph.arguments(self, self._users_function(spec))}
         given = dict(kwargs)
         inputs, in_masks = self._take_masks(spec, args, given)
         specs = self._output_specs(args, given, backend)
@@ -813,6 +818,10 @@ class Layer(OldLayer, Configurable):
         if self.supports_masking or in_masks is not None or type(self).compute_mask is not Layer.compute_mask:
             self._give_mask(inputs, in_masks, outputs)
         return outputs
+
+    def _users_function(self, spec: Call) -> Any:
+        """The code of the user's that a call runs."""
+        return None if spec.ours else self.call
 
     def _output_specs(self, args: tuple[Any, ...], kwargs: dict[str, Any], backend: Any) -> Nest:
         """By abstract evaluation; where that fails as a user's own ``compute_output_shape`` says, as in all of Keras."""

@@ -391,6 +391,9 @@ class Lambda(Layer):
             self._compare_output(inputs, outputs)
         return outputs
 
+    def _users_function(self, spec: Any) -> Any:
+        return self.function
+
     def _compare_output(self, inputs: Any, outputs: Any) -> None:
         given: Any = self._output_shape
         whole: Any = given(tree.map(lambda x: tuple(x.shape), inputs)) if callable(given) else (None, *given)

@@ -152,7 +152,9 @@ def test_custom_objects(tmp_path: Path) -> None:
     def mine_too(x: Any) -> Any:
         return nyala.ops.tanh(x)
 
-    model = nyala.Sequential([nyala.Input((8, 8, 2)), nyala.layers.Flatten(), Twice(3, mine_too), nyala.layers.Dense(2)])
+    model = nyala.Sequential(
+        [nyala.Input((8, 8, 2)), nyala.layers.Flatten(), Twice(3, mine_too), nyala.layers.Dense(2)]
+    )
     model.compile("sgd", mine)
     for name in ("m.h5", "m.keras"):
         model.save(tmp_path / name)
