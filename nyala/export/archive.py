@@ -9,6 +9,7 @@ from typing import Any
 
 from nyala import backends
 from nyala._typing import Nest
+from nyala.backends.formats import SAVED_MODEL
 from nyala.backends.savedmodel import Archive
 from nyala.base import check, tracking
 from nyala.base.variable import Variable
@@ -93,15 +94,14 @@ class ExportArchive:
             layers = [*self._layers, *([owner] if isinstance(owner, Layer) else [])]
             backend = layers[-1]._find_backend() if layers else backends.current()
             signature = standardize(self, input_signature)
-            format = "tf_saved_model"
-            if format in backend.export_formats:
+            if SAVED_MODEL in backend.export_formats:
                 function = backend.endpoint(fn, signature, self._archive, kwargs)
             else:
                 if not layers:
                     check.fail(
                         self, f"track the layers on {backend.name} that endpoint {name!r} calls before it is added"
                     )
-                target = able(format, layers[-1])
+                target = able(SAVED_MODEL, layers[-1])
                 function = target.endpoint(self._elsewhere(fn, layers, target), signature, self._archive, kwargs)
         self._archive.add(name, function)
         self._names.append(name)

@@ -8,23 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from nyala._typing import Nest
+from nyala.backends.formats import FORMATS, SAVED_MODEL
 from nyala.base import check
 from nyala.export.archive import ExportArchive
 from nyala.export.files import in_place
 from nyala.export.moving import able, moved
 from nyala.export.signature import fitted, signature_of, standardize
 from nyala.layers.base import Layer
-
-SAVED_MODEL = "tf_saved_model"
-_ENDINGS = {SAVED_MODEL: "", "onnx": "", "openvino": ".xml", "litert": ".tflite", "torch": ".pt2"}
-_OPTIONS: dict[str, tuple[str, ...] | None] = {
-    SAVED_MODEL: ("is_static", "jax2tf_kwargs"),
-    "onnx": ("opset_version",),
-    "openvino": (),
-    "litert": None,
-    "torch": None,
-}
-"""The options of a format; ``None``: those of the library that writes it."""
 
 
 def export_model(
@@ -59,10 +49,10 @@ def export_model(
 
     Raises: ValueError for an unknown format or ending, or a model that is not built; ImportError naming what to install.
     """
-    check.one_of("export", "format", format, tuple(_ENDINGS))
-    if not os.fspath(filepath).endswith(_ENDINGS[format]):
-        check.fail("export", f"filepath for {format!r} must end in {_ENDINGS[format]!r}, got {os.fspath(filepath)!r}")
-    known = _OPTIONS[format]
+    check.one_of("export", "format", format, tuple(FORMATS))
+    ending, known = FORMATS[format]
+    if not os.fspath(filepath).endswith(ending):
+        check.fail("export", f"filepath for {format!r} must end in {ending!r}, got {os.fspath(filepath)!r}")
     if known is not None and (unknown := set(kwargs) - set(known)):
         check.no_extra("export", {k: kwargs[k] for k in sorted(unknown)}, known)
     signature = signature_of(model) if input_signature is None else standardize(model, input_signature)
