@@ -44,7 +44,7 @@ def _is_in_blocks(k: np.ndarray) -> bool:
         ({"pruning_schedule": pruning.PolynomialDecay(0.25, 0.75, 0, 3, frequency=3)}, 0.75, None),
         ({"sparsity_m_by_n": (2, 4)}, 0.5, _is_structured),
         ({"block_size": (2, 4)}, 0.5, _is_in_blocks),
-        ({"pruning_schedule": pruning.ConstantSparsity(0.25, 0), "block_size": (2, 4), "block_pooling_type": "MAX"}, 0.25, _is_in_blocks),
+        pytest.param({"pruning_schedule": pruning.ConstantSparsity(0.25, 0), "block_size": (2, 4), "block_pooling_type": "MAX"}, 0.25, _is_in_blocks, marks=pytest.mark.long),
         ({"pruning_schedule": pruning.ConstantSparsity(0.5, 100)}, 0, None),
     ],
     ids=["polynomial", "2:4", "blocks", "blocks by maximum", "not yet"],

@@ -42,7 +42,7 @@ CONFIGS: dict[str, Any] = {
     "float8": lambda q: q.Float8QuantizationConfig(),
 }
 # Most of the time goes into Keras's and JAX's compiling of single ops.
-QUICK = [("dense", "int8", "before"), ("split", "int4", "after"), ("untied", "int8", ""), ("table", "int4, blocks", "")]
+QUICK = [("dense", "int8", "before"), ("table", "int4, blocks", "after")]
 ROWS = [
     *(("dense", c, lora) for c in CONFIGS for lora in ("", "before", "after") if not (lora and c in ("float8", "int8, coarse"))),
     ("dense", "", "after"), ("split", "", "after"), ("table", "", "after"), ("tied", "", "after"),
@@ -249,6 +249,7 @@ def test_errors(act: Any, error: Any, message: str) -> None:
         act()
 
 
+@pytest.mark.long
 def test_attention_in_a_file(tmp_path: Path) -> None:
     """Its projections are made by the layer itself, so its policy says which are quantized. Keras reads that, too."""
     i = nyala.Input((4, 8))
