@@ -64,9 +64,10 @@ class _LocallyConnected(Layer):
 
     def build(self, input_shape: Shape) -> None:
         first = self.data_format == "channels_first"
-        channels, *sizes = input_shape[1:] if first else (input_shape[-1], *input_shape[1:-1])
-        if channels is None or None in sizes:
+        if None in input_shape[1:]:
             check.fail(self, f"needs an input of known size, got {tuple(input_shape)}")
+        known: list[Any] = list(input_shape[1:])
+        channels, *sizes = known if first else (known[-1], *known[:-1])
         windows = [_windows(*s, self.padding) for s in zip(sizes, self.kernel_size, self.strides)]
         self._windows = windows
         self._out = tuple(len(w) for w in windows)
@@ -223,7 +224,7 @@ class Highway(Layer):
         _weights.options(self, "bias", "zeros", bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Shape) -> None:
-        n = input_shape[-1]
+        n: Any = input_shape[-1]
         self.kernel, self.carry = (_weights.add(self, "kernel", (n, n), name=name) for name in ("kernel", "carry"))
         self.bias = _weights.add(self, "bias", (n,)) if self.use_bias else None
         self.carry_bias = _weights.add(self, "bias", (n,), name="carry_bias") if self.use_bias else None

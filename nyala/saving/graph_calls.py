@@ -189,6 +189,8 @@ def _of_node(config: Config, tensors: list[Any]) -> Config:
 
 def _attribute(value: Any) -> Any:
     """A value of the JSON form of a protocol buffer ``AttrValue``: numbers are texts there, and texts base64."""
+    kind: Any
+    x: Any
     ((kind, x),) = value.items() if isinstance(value, Mapping) and len(value) == 1 else (("", None),)
     if kind == "list":
         return [_attribute({k: v}) for k, many in x.items() for v in many]

@@ -136,6 +136,7 @@ def _read_optimizer(model: Any, path: Path) -> None:
     optimizer.build(model.trainable_variables)
     members = objects.members[node]
     names: list[str] | None = None
+    keys: list[Any]
     if "_variables" in members:  # tf.keras 2.11 and later
         held = objects.members[members["_variables"]]
         keys = [objects.keys[held[i]] for i in sorted(held, key=lambda i: int(i) if i.isdigit() else -1)]
@@ -155,8 +156,8 @@ def _read_optimizer(model: Any, path: Path) -> None:
         variable.assign(value)
 
 
-def _count(stored: Checkpoint, key: str | None) -> int:
-    return math.prod(stored.shapes[key])  # type: ignore[index]
+def _count(stored: Checkpoint, key: str) -> int:
+    return math.prod(stored.shapes[key])
 
 
 def _size(variable: Any) -> int:
