@@ -106,8 +106,7 @@ def _inspect_heaps(file: h5py.File, source: str | Path | IO[bytes]) -> None:
     """
     if file.id.get_create_plist().get_sizes() != (8, 8):
         refuse(file, "its addresses have not 8 bytes")
-    opened: Any = Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source)
-    with opened as data:
+    with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as data:
         for start in _places(data, b"GCOL\1\0\0\0"):
             data.seek(start + 8)
             end = start + int.from_bytes(data.read(8), "little")
