@@ -17,8 +17,7 @@ NAMESPACES = (
     "tree utils utils.bounding_boxes visualization wrappers"
 ).split()
 
-ABSENT: dict[str, str] = {
-}
+ABSENT: dict[str, str] = {}
 """Namespace -> the names of later issues; a namespace that is missing as a whole has the value "*"."""
 
 

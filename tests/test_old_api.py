@@ -636,7 +636,8 @@ def test_a_layer_that_names_tensors_of_the_graph(backend: str) -> None:
 
 def test_shapes_of_symbolic_tensors() -> None:
     x = layers.Input((4, None, 3))
-    assert x.get_shape().as_list() == x.get_shape().dims == [None, 4, None, 3] and x.get_shape().ndims == 4
+    shape: Any = x.shape
+    assert shape.as_list() == shape.dims == [None, 4, None, 3] and shape.ndims == shape.rank == 4
     with pytest.warns(old.OldSpelling, match="_keras_shape"):
         assert x._keras_shape == x.shape == x.get_shape()
     x.set_shape((None, 4, 5, None))

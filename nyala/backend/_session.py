@@ -356,6 +356,7 @@ def _sources(x: SymbolicTensor, stop: SymbolicTensor | None = None) -> list[Symb
 
 # -- gone --------------------------------------------------------------------------------------------------------------
 
+
 def set_session(session: Any) -> None:
     """Keras 1 and 2: nothing, for there are no sessions; how much memory a device gives is the backend's own option."""
     old.tell("K.set_session(...)", "left out, for there are no sessions")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OldShape(tuple[int | None, ...]):
-    """A shape as programs for older Keras on TensorFlow handle it."""
+    """A shape with what that of a tensor of TensorFlow has: programs for older Keras call it."""
 
     def as_list(self) -> list[int | None]:
         return list(self)
@@ -51,7 +51,7 @@ class SymbolicTensor(Operators, ForeignProtocols):
         *,
         backend: BackendBase | None = None,
     ):
-        self.shape: tuple[int | None, ...] = tuple(None if n is None else int(n) for n in shape)
+        self.shape: tuple[int | None, ...] = OldShape(None if n is None else int(n) for n in shape)
         self.dtype = dtypes.standardize(dtype)
         self.sparse = bool(sparse)
         self.ragged = bool(ragged)
@@ -136,9 +136,8 @@ class SymbolicTensor(Operators, ForeignProtocols):
 
         return ops.transpose(self)
 
-    def get_shape(self) -> OldShape:
-        """The shape with the methods that TensorFlow's has."""
-        return OldShape(self.shape)
+    def get_shape(self) -> Shape:
+        return self.shape
 
     def set_shape(self, shape: Shape) -> None:
         """Say what is known of axes whose size is ``None``. Raises ValueError when the shapes exclude each other."""
@@ -147,7 +146,7 @@ class SymbolicTensor(Operators, ForeignProtocols):
             m is not None and n is not None and m != n for m, n in zip(given, self.shape)
         ):
             check.fail(self, f"set_shape({given}) contradicts its shape {self.shape}")
-        self.shape = tuple(m if n is None else n for m, n in zip(given, self.shape))
+        self.shape = OldShape(m if n is None else n for m, n in zip(given, self.shape))
 
     @property
     def _keras_shape(self) -> Shape:

@@ -312,7 +312,9 @@ class Layer(OldLayer, Configurable):
     @property
     def variables(self) -> list[Variable]:
         """All variables, those of seeds and metrics included."""
-        return self._collect_below(lambda layer: [*layer._own_weights(), *layer._seed_states(), *layer._metric_variables()])
+        return self._collect_below(
+            lambda layer: [*layer._own_weights(), *layer._seed_states(), *layer._metric_variables()]
+        )
 
     def _seed_states(self) -> list[Variable]:
         return [x.state for x in self._owned() if getattr(type(x), "role", "") == "seed"]
@@ -358,7 +360,9 @@ class Layer(OldLayer, Configurable):
     @property
     def metrics(self) -> list[Any]:
         """The metrics held by this layer and its sub-layers."""
-        return self._collect_below(lambda layer: [x for x in layer._owned() if getattr(type(x), "role", "") == "metric"])
+        return self._collect_below(
+            lambda layer: [x for x in layer._owned() if getattr(type(x), "role", "") == "metric"]
+        )
 
     @property
     def trainable(self) -> bool:

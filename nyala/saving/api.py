@@ -280,7 +280,9 @@ def _existing(who: str, filepath: str | os.PathLike[str]) -> Path:
 def may_write(path: Path, overwrite: bool) -> None:
     """Raises FileExistsError unless ``path`` is free, may be replaced, or the user says so, FileNotFoundError without a folder."""
     if not path.parent.is_dir():
-        check.fail("save", f"there is no folder {path.parent} to write {path.name} in; make it first", FileNotFoundError)
+        check.fail(
+            "save", f"there is no folder {path.parent} to write {path.name} in; make it first", FileNotFoundError
+        )
     if overwrite or not path.exists():
         return
     if sys.stdin is not None and sys.stdin.isatty():

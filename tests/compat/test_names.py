@@ -47,7 +47,11 @@ def test_helpers_of_keras_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert facade("preprocessing.text").base_filter()[0] == "!"
     shape = facade("applications.imagenet_utils")._obtain_input_shape
     assert shape(None, 224, 32, "channels_last", True) == (224, 224, 3)
-    assert shape(None, 224, 32, "channels_first", False) == (3, None, None) and shape((40, 40, 1), 224, 32) == (40, 40, 1)
+    assert shape(None, 224, 32, "channels_first", False) == (3, None, None) and shape((40, 40, 1), 224, 32) == (
+        40,
+        40,
+        1,
+    )
     for wrong in ((8, 40, 3), (40, 40), (None, 40, 3)):
         with pytest.raises(ValueError, match="obtain_input_shape"):
             shape(wrong, 224, 32)

@@ -101,9 +101,7 @@ def test_with_keras(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         nyala.models.load_model(tmp_path / "keras").predict(X, verbose=0), theirs.predict(X, verbose=0), rtol=1e-5
     )
-    np.testing.assert_allclose(
-        again.predict(X, verbose=0), ours.predict(X, verbose=0), rtol=1e-5
-    )
+    np.testing.assert_allclose(again.predict(X, verbose=0), ours.predict(X, verbose=0), rtol=1e-5)
 
 
 def test_best_and_weights_only(tmp_path: Path) -> None:
