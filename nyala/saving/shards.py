@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from contextlib import ExitStack
@@ -49,8 +50,15 @@ def write(model: Any, path: Path, max_shard_size: float | None) -> None:
                     shard[group].attrs["name"] = getattr(obj, "name", place)
         index = {"metadata": {"total_size": total}, "weight_map": places}
         _temporary(path).write_text(json.dumps(index, indent=4))
+        replaced = path.exists()
         for file in (*names, path.name):
             os.replace(_temporary(path.with_name(file)), path.with_name(file))
+        if replaced:  # files that only the older index named
+            for n in itertools.count(len(names)):
+                older = path.with_name(f"{name}_{n:05}.weights.h5")
+                if not older.exists():
+                    break
+                older.unlink()
     finally:
         for file in (*names, path.name):
             _temporary(path.with_name(file)).unlink(missing_ok=True)

@@ -40,6 +40,8 @@ def test_several_files_go_to_keras_and_back(tmp_path: Path) -> None:
     mine, others = (json.loads((tmp_path / f"{n}.weights.json").read_text()) for n in "mk")
     assert mine["metadata"] == others["metadata"] and mine["weight_map"].keys() == others["weight_map"].keys()
     assert len(inspect(tmp_path / "k.weights.json").arrays) == len(ours.variables) + len(ours.optimizer.variables)
+    ours.save_weights(tmp_path / "k.weights.json")
+    assert sorted(p.name for p in tmp_path.glob("k*")) == ["k.weights.json", "k_00000.weights.h5"]
 
 
 @pytest.mark.parametrize("name", ["../a.weights.h5", "/a.weights.h5", "x/a.weights.h5", "a.h5", 3])
