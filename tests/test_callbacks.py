@@ -326,7 +326,7 @@ def test_list_passes_model_params_and_hooks_on() -> None:
     assert one.calls == expected
 
 
-@pytest.mark.parametrize("name", ours.__all__)
+@pytest.mark.parametrize("name", sorted({*ours.__all__} - {"MLflowCallback", "WandbCallback"}))  # Keras has none
 def test_signatures_are_keras(name: str) -> None:
     mine, expected = (inspect.signature(getattr(module, name)).parameters for module in (ours, theirs))
     assert [(p.name, p.default, p.kind) for p in mine.values() if p.kind is not p.KEYWORD_ONLY] == [
