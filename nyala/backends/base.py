@@ -2,9 +2,9 @@
 
 A backend is a folder with a class ``Backend(BackendBase)``:
 
-- ``natives.py``: a table ``{op name: function}``. A native has the op's own signature (positional and keyword); its
-  tensor arguments arrive converted and promoted by the op's rule, Python numbers among them only beside a tensor.
-  An op without a native runs its own body, which composes other ops.
+- ``natives.py``: a table ``{op name: function}``, put together from those of ``elementwise.py``, ``shapes.py`` and others. A native
+  has the op's own signature (positional and keyword); its tensor arguments arrive converted and promoted by the op's rule, Python
+  numbers among them only beside a tensor. An op without a native runs its own body, which composes other ops.
 - ``core.py``: tensors, dtypes, variables' storage, abstract evaluation, gradients.
 - ``nn.py``: convolution, pooling and other kernels.
 - ``rnn.py``: recurrent kernels, either of two that ``ops/rnn.py`` looks for. ``_recurrence`` has the signature of

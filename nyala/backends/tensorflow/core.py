@@ -21,7 +21,8 @@ from nyala._typing import Nest, Tensor
 from nyala.backends import dtypes
 from nyala.backends.base import BackendBase, TensorSpec
 from nyala.backends.tensorflow import checkpoint, distribute, step
-from nyala.backends.tensorflow.natives import NATIVES, to_dtype
+from nyala.backends.tensorflow.arguments import to_dtype
+from nyala.backends.tensorflow.natives import NATIVES
 from nyala.backends.tensorflow.nn import FUSED_UPDATES, NN_NATIVES
 from nyala.backends.tensorflow.rnn import RNN
 from nyala.base import config, scope, tree

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from nyala._typing import Axis, Tensor
-from nyala.backends.tensorflow.natives import dims
+from nyala.backends.tensorflow.arguments import dims
 from nyala.base import scope
 from nyala.base.variable import Variable
 

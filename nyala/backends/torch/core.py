@@ -30,7 +30,8 @@ from nyala._typing import Nest
 from nyala.backends import dtypes
 from nyala.backends.base import BackendBase, TensorSpec
 from nyala.backends.torch import fused, inplace, module, step
-from nyala.backends.torch.natives import natives, rescued
+from nyala.backends.torch.arguments import rescued
+from nyala.backends.torch.natives import natives
 from nyala.backends.torch.random import next_seed
 from nyala.backends.torch.types import DTYPES, NAMES, default_device, device_scope, native_dtype
 from nyala.base import tree
