@@ -460,7 +460,8 @@ def _run_epoch(
 ) -> dict[str, Any]:
     """One pass of the steps of ``kind``; returns the logs of the last step as they are on the device."""
     model = runner.model
-    model._trained_for = None
+    if kind != "predict":
+        model._found_for = None
     listened = getattr(callbacks, f"wants_{kind}_batches")
     begin, end = getattr(callbacks, f"on_{kind}_batch_begin"), getattr(callbacks, f"on_{kind}_batch_end")
     recent: list[Any] = []
@@ -634,7 +635,7 @@ def _validates(epoch: int, freq: int | Sequence[int]) -> bool:
 def _evaluate(runner: Runner, callbacks: CallbackList) -> dict[str, Any]:
     callbacks.on_test_begin()
     runner.model.reset_metrics()
-    runner.backend.settle(runner.model.variables)
+    runner.backend.settle(runner.model._found_once("variables"))
     logs = plain_logs(_run_epoch(runner, callbacks, "test"))
     callbacks.on_test_end(logs)
     return logs
@@ -687,7 +688,7 @@ def predict(model: Any, x: Any, batch_size: int | None, verbose: int | str, step
                 outputs.append(_host_copy(backend, waiting.pop(0)))
 
         runner.pace.asked = 1
-        backend.settle(model.variables)
+        backend.settle(model._found_once("variables"))
         callbacks.on_predict_begin()
         _run_epoch(runner, callbacks, "predict", keep)
         outputs += [_host_copy(backend, out) for out in waiting]

@@ -30,7 +30,7 @@ class Trainer(OldTrainer):
     _untracked: ClassVar[frozenset[str]] = frozenset(
         {
             "optimizer", "history", "_loss_tracker", "_compile_loss", "_compile_metrics", "_compiled", "_compile_args",
-            "_steps", "_made_in", "stop_training", "_trained_variables", "_trainable_at_compile", "train_function", "test_function",
+            "_steps", "_made_in", "stop_training", "_found", "_trainable_at_compile", "train_function", "test_function",
             "predict_function", "_named_values",
         }
     )  # fmt: skip
@@ -47,8 +47,8 @@ class Trainer(OldTrainer):
     steps_per_execution: int | str = "auto"
     auto_scale_loss: bool = True
     _made_in: Any = None
-    _trained_for: Any = None
-    _trained_variables: list[Variable]
+    _found_for: Any = None
+    _found: dict[str, list[Variable]]
     _trainable_at_compile: tuple[tuple[Any, bool], ...] = ()
     _told_of_trainable: bool = False
     _named_values: list[Tensor] = []
@@ -270,12 +270,16 @@ class Trainer(OldTrainer):
         return self._after_step(x, y, y_pred, sample_weight, loss, want_logs)
 
     def _trained_weights(self) -> list[Variable]:
-        """The trainable variables; found once, until a variable is made or something is frozen."""
+        return self._found_once("trainable_variables")
+
+    def _found_once(self, kind: str) -> list[Variable]:
+        """``trainable_variables`` or ``variables``; found once, until a variable is made or something is frozen."""
         key = scope.python_state.version, scope.python_state.flags, Variable.made
-        if self._trained_for != key:
-            self._trained_for = key
-            self._trained_variables = self.trainable_variables  # type: ignore[attr-defined]
-        return self._trained_variables
+        if self._found_for != key:
+            self._found_for, self._found = key, {}
+        if kind not in self._found:
+            self._found[kind] = getattr(self, kind)
+        return self._found[kind]
 
     @contextmanager
     def _trainable_as_compiled(self) -> Iterator[None]:
@@ -415,7 +419,7 @@ class Trainer(OldTrainer):
 
     def _placement(self) -> Any:
         """How the model lies on several devices; ``None``: on one."""
-        return self._find_backend().placement(self.variables) or self._made_in  # type: ignore[attr-defined]
+        return self._find_backend().placement(self._found_once("variables")) or self._made_in  # type: ignore[attr-defined]
 
     # -- compiled steps ----------------------------------------------------------------------------------------------
 
