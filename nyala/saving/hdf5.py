@@ -7,7 +7,8 @@ object references and foreign filters are refused, and so is a file whose data s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
@@ -49,8 +50,8 @@ def read(source: str | Path | IO[bytes]) -> Iterator[h5py.File]:
     except OSError as error:
         check.fail("load", f"{name} is no HDF5 file or is damaged: {error}")
     with file:
-        if _inspect(file):
-            _inspect_heaps(file, source)
+        with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as data:
+            _inspect(file, data)
         yield file
 
 
@@ -63,18 +64,19 @@ def write(target: str | Path | IO[bytes]) -> Iterator[h5py.File]:
         yield file
 
 
-def _inspect(file: h5py.File) -> bool:
-    """Refuse a file with more in it than plain members; whether texts of any length are among what is read of it."""
+def _inspect(file: h5py.File, data: IO[bytes]) -> None:
+    """Refuse a file with more in it than plain members."""
     import h5py
     from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  (compiled, without stubs)
 
     todo: list[tuple[str, Any, int]] = [("", file, 0)]
     seen = {h5o.get_info(file.id).addr}
     count = claimed = 0
-    texts = False
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        refuse(file, "its addresses have not 8 bytes")
+    _inspect_texts(file, data, "", file)
     while todo:
         path, group, depth = todo.pop()
-        texts = texts or any(group.attrs.get_id(a).dtype.kind == "O" for a in group.attrs if a.startswith(_TEXTS))
         for name in group:
             count += 1
             place = f"{path}/{name}" if path else name
@@ -88,6 +90,7 @@ def _inspect(file: h5py.File) -> bool:
             if address in seen:
                 refuse(file, f"{place} is a second name of something else in it")
             seen.add(address)
+            _inspect_texts(file, data, place, item)
             if isinstance(item, h5py.Group):
                 todo.append((place, item, depth + 1))
             elif isinstance(item, h5py.Dataset):
@@ -95,48 +98,90 @@ def _inspect(file: h5py.File) -> bool:
     most = limits.unpacked(file.id.get_filesize())
     if claimed > most:
         refuse(file, f"its data sets claim {claimed} bytes, the limit for a file of its size is {most}")
-    return texts
 
 
-def _inspect_heaps(file: h5py.File, source: str | Path | IO[bytes]) -> None:
-    """Refuse damaged heaps, in which the HDF5 library would look for a text without end.
+def _inspect_texts(file: h5py.File, data: IO[bytes], place: str, item: Any) -> None:
+    """Hold the texts of an object's attributes against what is stored of them.
 
-    https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html (global heap: objects of a number, a size and bytes;
-    number 0 is the free rest).
+    The HDF5 library takes as much memory as a text claims to have, up to 4 GiB, before it compares, and in a damaged heap it
+    would look for one without end.
+    https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html (object header, attribute message, global heap)
     """
-    if file.id.get_create_plist().get_sizes() != (8, 8):
-        refuse(file, "its addresses have not 8 bytes")
-    with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as data:
-        for start in _places(data, b"GCOL\1\0\0\0"):
-            data.seek(start + 8)
-            end = start + int.from_bytes(data.read(8), "little")
-            at = start + 16
-            while at + 16 <= end:
-                data.seek(at)
-                header = data.read(16)
-                size = int.from_bytes(header[8:], "little")
-                free = header[:2] == b"\0\0"
-                at += size if free else 16 + -(-size // 8) * 8
-                if len(header) < 16 or at > end or (free and at != end):
-                    refuse(file, f"the heap of texts at byte {start} is damaged")
+    from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  (compiled, without stubs)
+
+    left = {a for a in item.attrs if a.startswith(_TEXTS) and item.attrs.get_id(a).dtype.kind == "O"}
+    if not left:
+        return
+    base = file.userblock_size
+
+    def at(place: int, size: int) -> bytes:
+        data.seek(base + place)
+        return data.read(size)
+
+    for name, values in _attributes(at, h5o.get_info(item.id).addr):
+        if name not in left:
+            continue
+        left.discard(name)
+        shape = item.attrs.get_id(name).shape
+        for i in range(0 if shape is None else math.prod(shape)):
+            claimed, heap, index = struct.unpack_from("<IQI", values, 16 * i)
+            stored = _in_heap(at, heap, index) if claimed else 0
+            if claimed != stored:
+                refuse(
+                    file,
+                    f"attribute {name} of {place or '/'} claims a text of {claimed} bytes, its heap stores {stored}",
+                )
+    if left:
+        way = (
+            "not in the header, as HDF5's newer formats do from 9 attributes on; write the file with libver='earliest'"
+        )
+        refuse(file, f"attribute {min(left)} of {place or '/'} is stored {way}")
 
 
-def _places(data: IO[bytes], word: bytes) -> Iterator[int]:
-    """Where a word begins in a file."""
-    start, rest = 0, b""
-    while True:
-        data.seek(start + len(rest))
-        part = rest + data.read(2**24)
-        if len(part) < len(word):
-            return
-        at = part.find(word)
-        while at >= 0:
-            yield start + at
-            at = part.find(word, at + 1)
-        rest = part[-(len(word) - 1) :]
-        start += len(part) - len(rest)
-        if len(part) == len(rest):
-            return
+_At = Callable[[int, int], bytes]
+"""The bytes of a file from a place."""
+
+
+def _attributes(at: _At, start: int) -> Iterator[tuple[str, bytes]]:
+    """Names and stored bytes of the attributes in an object's header."""
+    head = at(start, 16)
+    new = head[:4] == b"OHDR"
+    if new:
+        skipped, width = 6 + (head[5] >> 5 & 1) * 16 + (head[5] >> 4 & 1) * 4, 1 << (head[5] & 3)
+        blocks = [(start + skipped + width, int.from_bytes(at(start + skipped, width), "little"))]
+        layout, order = "<BHx", (head[5] >> 2 & 1) * 2
+    else:
+        blocks = [(start + 16, int.from_bytes(head[8:12], "little"))]
+        layout, order = "<HH4x", 0
+    step = struct.calcsize(layout) + order
+    for place, size in blocks:  # which grow by what is found in them
+        content, here = at(place, size), 0
+        while here + step <= len(content):
+            kind, length = struct.unpack_from(layout, content, here)
+            message, here = content[here + step : here + step + length], here + step + length
+            if kind == 0x10 and len(blocks) < _MAX_MEMBERS:
+                there, size = struct.unpack_from("<QQ", message)
+                blocks.append((there + 4, size - 8) if new else (there, size))
+            elif kind == 0x0C:
+                version, *sizes = struct.unpack_from("<BxHHH", message)
+                first = 8 + (version == 3)
+                name = message[first : first + sizes[0]].split(b"\0")[0].decode("utf-8", "replace")
+                yield name, message[first + sum(s if version > 1 else -(-s // 8) * 8 for s in sizes) :]
+
+
+def _in_heap(at: _At, heap: int, index: int) -> int:
+    """The size of an object in a heap, -1 if it is not there or the heap is damaged before it."""
+    head = at(heap, 16)
+    size = int.from_bytes(head[8:], "little")
+    place, found = 16, -1
+    while head[:4] == b"GCOL" and place + 16 <= size:
+        number, length = struct.unpack("<H6xQ", at(heap + place, 16).ljust(16, b"\xff"))
+        if number == index and found < 0:
+            found = length
+        place += -(-length // 8) * 8 + 16 if number else length
+        if place > size or (not number and place != size):
+            return -1
+    return found
 
 
 def _inspect_data(file: h5py.File, place: str, data: h5py.Dataset) -> int:

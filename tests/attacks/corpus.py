@@ -11,6 +11,7 @@ import json
 import marshal
 import os
 import pickle
+import re
 import struct
 import tarfile
 import warnings
@@ -297,16 +298,38 @@ def zeros_bomb(group: h5py.Group, name: str) -> None:
     group.create_dataset(name, data=np.zeros((2**14, 2**12), "f4"), chunks=(2**10, 2**12), compression=9)
 
 
-def endless_heap(folder: Path) -> Path:
+def endless_heap(content: bytearray, heap: int, text: int) -> None:
     """The free rest of the heap of texts has size 0: the HDF5 library would look on at the same place for ever."""
-    path = whole_h5(folder, lambda c: None)
-    content = bytearray(path.read_bytes())
-    at = content.find(b"GCOL") + 16
+    at = heap + 16
     while content[at : at + 2] != b"\0\0":
         at += 16 + -(-struct.unpack_from("<Q", content, at + 8)[0] // 8) * 8
     struct.pack_into("<Q", content, at + 8, 0)
-    path.write_bytes(content)
-    return path
+
+
+def long_text(content: bytearray, heap: int, text: int) -> None:
+    """The config claims 2 GiB: the HDF5 library would take them before it looks."""
+    struct.pack_into("<I", content, text, 2**31)
+
+
+def text_elsewhere(content: bytearray, heap: int, text: int) -> None:
+    struct.pack_into("<IQ", content, text, 2**31, 16)
+
+
+def in_heap(change: Callable[[bytearray, int, int], None]) -> Callable[[Path], Path]:
+    """A file in whose bytes the heap of the config, or the place that names it, is altered."""
+
+    def build(folder: Path) -> Path:
+        path = whole_h5(folder, lambda c: None)
+        with h5py.File(path) as file:
+            length = len(str(file.attrs["model_config"]))
+        content = bytearray(path.read_bytes())
+        heaps = [m.start() for m in re.finditer(b"GCOL", content)]
+        places = [(h, content.find(struct.pack("<IQ", length, h))) for h in heaps]
+        change(content, *next(p for p in places if p[1] > 0))
+        path.write_bytes(content)
+        return path
+
+    return build
 
 
 def cycle(file: h5py.File) -> None:
@@ -443,7 +466,9 @@ ATTACKS = [
     Attack("unknown filter", "plug-in", WEIGHTS, lambda d: weights_h5(d, replaced(unknown_filter)), "filter"),
     Attack("external storage in an archive", "CVE-2026-1669", ARCHIVE, lambda d: archive(d, h5=replaced(external_storage)), "another file"),
     Attack("groups in a circle", "links", WEIGHTS, lambda d: weights_h5(d, cycle), "second name"),
-    Attack("a heap without end", "found by fuzzing", HDF5, endless_heap, "heap of texts"),
+    Attack("a heap without end", "found by fuzzing", HDF5, in_heap(endless_heap), "heap"),
+    Attack("a text of 2 GiB", "found by fuzzing", HDF5, in_heap(long_text), "claims a text of 2147483648 bytes"),
+    Attack("a text of 2 GiB elsewhere", "found by fuzzing", HDF5, in_heap(text_elsewhere), "heap stores -1"),
     Attack("shape bomb", "CVE-2026-0897", WEIGHTS, lambda d: weights_h5(d, replaced(shape_bomb())), "claims"),
     Attack("shape bomb in chunks", "CVE-2026-12570", WEIGHTS, lambda d: weights_h5(d, replaced(shape_bomb(chunks=(64, 64), compression="gzip"))), "claims"),
     Attack("shape bomb in an archive", "CVE-2026-0897", ARCHIVE, lambda d: archive(d, h5=replaced(shape_bomb())), "claims"),
