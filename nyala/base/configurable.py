@@ -18,7 +18,7 @@ import numpy as np
 from nyala._typing import Config
 from nyala.backends import dtypes
 from nyala.backends.interop import Citizen
-from nyala.base import check, registry
+from nyala.base import check, naming, registry
 
 _NO_VALUE = object()
 
@@ -43,7 +43,7 @@ class Configurable(Citizen):
 
     def __init_subclass__(cls, *, names: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.role and cls.__module__.startswith("nyala.") and not cls.__name__.startswith("_"):
+        if cls.role and naming.is_ours(cls) and not cls.__name__.startswith("_"):
             file_name = cls.__dict__.get("keras_name")
             registry.add(cls.role, cls, *names, *([file_name] if file_name else []))
 
@@ -90,7 +90,7 @@ class Configurable(Citizen):
 
 def _without_base_arguments(cls: type, config: Config) -> Config:
     """Takes from ``config`` what a user's constructor without ``**kwargs`` does not accept; what of it can be set later."""
-    if cls.__module__.startswith("nyala."):
+    if naming.is_ours(cls):
         return {}
     parameters = _signature(next(k for k in cls.__mro__ if "__init__" in k.__dict__))
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -111,7 +111,7 @@ def _config_names(cls: type) -> tuple[str, ...]:
     mro = list(cls.__mro__)
     for i, klass in enumerate(mro):
         # A user's own get_config adds its keys to those of its bases itself.
-        if "get_config" in klass.__dict__ and not klass.__module__.startswith("nyala."):
+        if "get_config" in klass.__dict__ and not naming.is_ours(klass):
             mro = mro[i + 1 :]
             break
     names: dict[str, None] = {}
@@ -181,7 +181,7 @@ def serialize(obj: Any) -> Any:
 def serialize_object(obj: Any) -> Config:
     """The object's entry in a config; of a layer or model also how it was built, of a model how it was compiled."""
     cls = type(obj)
-    ours = cls.__module__.startswith("nyala.")
+    ours = naming.is_ours(cls)
     module = (cls.keras_module or f"keras.{cls.role}s") if ours else None
     entry = {
         "module": module,
@@ -203,7 +203,7 @@ def serialize_object(obj: Any) -> Config:
 
 def serialize_function(fn: Any) -> Any:
     """The name of a built-in function; ``{class_name: "function", ...}`` for a user's."""
-    if getattr(fn, "__module__", "").startswith("nyala."):
+    if naming.is_ours(fn):
         return fn.__name__
     return {
         "module": "builtins",

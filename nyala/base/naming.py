@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _counts: defaultdict[str, int] = defaultdict(int)
 
@@ -35,6 +36,11 @@ def unique(prefix: str) -> str:
 def auto(prefix: str, name: str | None) -> str:
     """``name`` if there is one, else a unique name made from the class name ``prefix``."""
     return unique(snake(prefix)) if name is None else name
+
+
+def is_ours(x: Any) -> bool:
+    """Whether a function, method or class is Nyala's own."""
+    return (getattr(x, "__module__", None) or "").startswith("nyala.")
 
 
 def reset() -> None:

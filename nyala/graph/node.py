@@ -8,12 +8,49 @@ from typing import Any
 
 from nyala._typing import Nest
 from nyala.backends.base import BackendBase, TensorSpec
-from nyala.base import naming, tree
+from nyala.base import check, naming, tree
 from nyala.graph.infer import infer, is_size
 from nyala.graph.symbolic import SymbolicTensor
 
 
-class OpCall:
+class Called:
+    """Mixed into what nodes call: the symbolic tensors of its calls."""
+
+    _call_nodes: list[Node]
+
+    @property
+    def input(self) -> Nest:
+        """The symbolic input of the first call. Raises AttributeError when it was never called so."""
+        first = self._first_node("input")
+        return first.args[0] if len(first.args) == 1 and len(first.inputs) > 1 else _alone(first.inputs)
+
+    @property
+    def output(self) -> Nest:
+        """The symbolic output of the first call."""
+        return self._first_node("output").outputs
+
+    def get_input_at(self, node_index: int) -> Nest:
+        return _alone(self._call_nodes[node_index].inputs)
+
+    def get_output_at(self, node_index: int) -> Nest:
+        return self._call_nodes[node_index].outputs
+
+    @property
+    def inbound_nodes(self) -> list[Node]:
+        return self._call_nodes
+
+    _inbound_nodes = inbound_nodes
+
+    def _first_node(self, what: str) -> Node:
+        if not self._call_nodes:
+            raise AttributeError(
+                f"{check.who(self)} has no {what}: it was not called on a symbolic tensor. Call it on "
+                "nyala.Input(shape=...) or put it in a model with a known input shape"
+            )
+        return self._call_nodes[0]
+
+
+class OpCall(Called):
     """Gives the function of an op a name in the graph, as a layer has one."""
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None):
@@ -22,15 +59,6 @@ class OpCall:
         self.name = name or naming.unique({"getitem": "get_item"}.get(own, own))
         self._call_nodes: list[Node] = []
         self.built = True
-
-    @property
-    def output(self) -> Nest:
-        return self._call_nodes[0].outputs
-
-    @property
-    def input(self) -> Nest:
-        inputs = self._call_nodes[0].inputs
-        return inputs[0] if len(inputs) == 1 else inputs
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.fn(*args, **kwargs)
@@ -87,8 +115,12 @@ class Node:
     @property
     def inbound_layers(self) -> Any:
         """Keras 2: the layers (ops among them) whose outputs the call takes; one alone stands without a list."""
-        found = [node.operation for node in self.parents]
-        return found[0] if len(found) == 1 else found
+        return _alone([node.operation for node in self.parents])
+
+
+def _alone(found: list[Any]) -> Any:
+    """One thing stands without a list."""
+    return found[0] if len(found) == 1 else found
 
 
 _inferred: dict[Any, Nest] = {}

@@ -10,11 +10,11 @@ from nyala.base import check, naming, tree
 from nyala.base.configurable import Configurable
 from nyala.graph import function as graph
 from nyala.graph.infer import infer
-from nyala.graph.node import Node, backend_of_inputs, symbolic_outputs
+from nyala.graph.node import Called, Node, backend_of_inputs, symbolic_outputs
 from nyala.graph.symbolic import SymbolicTensor
 
 
-class Operation(Configurable):
+class Operation(Called, Configurable):
     """Something to call on tensors or symbolic tensors that has no weights; define ``call``.
 
     Args: name: default made from the class name.
@@ -47,20 +47,6 @@ class Operation(Configurable):
 
     def get_build_config(self) -> None:
         return None
-
-    @property
-    def input(self) -> Nest:
-        inputs = self._first_node("input").inputs
-        return inputs[0] if len(inputs) == 1 else inputs
-
-    @property
-    def output(self) -> Nest:
-        return self._first_node("output").outputs
-
-    def _first_node(self, what: str) -> Node:
-        if not self._call_nodes:
-            check.fail(self, f"has no {what}: it was not called on a symbolic tensor", AttributeError)
-        return self._call_nodes[0]
 
     def __repr__(self) -> str:
         return f"<Operation name={self.name}>"

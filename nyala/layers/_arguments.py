@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nyala import backends
-from nyala.base import check
+from nyala.base import check, masks, naming, tree
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
 from nyala.graph import infer
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """What the signature of ``call`` says: found once a class."""
+    """What the signature of ``call`` says, and whether there is a ``compute_mask``: found once a class."""
 
-    __slots__ = ("signature", "names", "training", "training_default", "mask_names", "has_kwargs", "positional", "ours")
+    __slots__ = (
+        "signature", "names", "training", "training_default", "mask_names", "has_kwargs", "positional", "ours", "own_mask"
+    )  # fmt: skip
 
-    def __init__(self, call: Callable[..., Any]):
-        self.signature = inspect.signature(call)
-        self.ours = (getattr(call, "__module__", "") or "").startswith("nyala.")
+    def __init__(self, cls: type[Layer]):
+        from nyala.layers.base import Layer
+
+        self.signature = inspect.signature(cls.call)
+        self.ours = naming.is_ours(cls.call)
+        self.own_mask = getattr(cls, "compute_mask", None) is not Layer.compute_mask  # a user's cell may be no layer
         parameters = list(self.signature.parameters.values())[1:]
         self.names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -37,8 +42,8 @@ class Call:
 
 
 @functools.lru_cache(maxsize=None)
-def call_of(cls: type) -> Call:
-    return Call(cls.call)  # type: ignore[attr-defined]
+def call_of(cls: type[Layer]) -> Call:
+    return Call(cls)
 
 
 def declared_trainable(variable: Variable) -> bool:
@@ -124,6 +129,43 @@ def bound_arguments(layer: Layer, spec: Call, args: tuple[Any, ...], kwargs: dic
         else:
             result[name] = value
     return result
+
+
+def masks_of(spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Hand the masks of the inputs to the mask arguments that are free; the masks of the first argument."""
+    inputs = args[0] if args else kwargs.get(spec.names[0]) if spec.names else None
+    if type(inputs) in backends.backend_of_type or isinstance(inputs, SymbolicTensor):
+        found = masks.get_mask(inputs)
+    elif isinstance(inputs, (list, tuple, dict)):
+        found = tree.map(masks.get_mask, inputs)
+        if all(m is None for m in tree.flatten(found)):
+            found = None
+    else:
+        found = None
+    if spec.mask_names:
+        if "mask" in spec.mask_names:
+            if kwargs.get("mask") is not None:
+                found = kwargs["mask"]
+            elif found is not None and spec.names.index("mask") >= len(args):
+                kwargs["mask"] = found
+        for name in spec.mask_names:
+            source = name.removesuffix("_mask")
+            if name != "mask" and kwargs.get(name) is None and source in spec.names:
+                position = spec.names.index(source)
+                value = args[position] if position < len(args) else kwargs.get(source)
+                own = masks.get_mask(value) if value is not None and not isinstance(value, (list, dict)) else None
+                if own is not None and spec.names.index(name) >= len(args):
+                    kwargs[name] = own
+    return inputs, found
+
+
+def build_arguments(build: Callable[..., Any], shapes: dict[str, Any]) -> dict[str, Any] | None:
+    """The shapes that ``build`` asks for by name; ``None`` where it takes that of the first input alone."""
+    parameters = inspect.signature(build).parameters
+    named = {f"{name}_shape": shape for name, shape in shapes.items()}
+    wanted = {name: named[name] for name in parameters if name in named}
+    needed = {n for n, p in parameters.items() if p.default is p.empty and p.kind not in (2, 4)}
+    return wanted if not parameters or (len(parameters) > 1 and wanted and needed <= wanted.keys()) else None
 
 
 def shape_of(x: Any, backend: Any) -> Any:

@@ -100,6 +100,9 @@ class OldLayer:
 
     _outbound_nodes = outbound_nodes
 
+    input_shape: Any = old.Attribute(lambda layer: tree.map(lambda x: x.shape, layer.input))
+    output_shape: Any = old.Attribute(lambda layer: tree.map(lambda x: x.shape, layer.output))
+
     def get_input_shape_at(self, node_index: int) -> Any:
         return tree.map(lambda x: x.shape, self.get_input_at(node_index))  # type: ignore[attr-defined]
 

@@ -1,27 +1,26 @@
-"""The base of every layer: state, build, call, masks, losses, dtypes and the call on symbolic tensors."""
+"""The base of every layer: how it is made, built and called, and its config.
+
+What a layer owns is in ``_state``, the calls that are running in ``_running``, what a call is made of in ``_arguments``, the
+call on symbolic tensors in ``on_graph``, what older Keras called otherwise in ``_old``.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import itertools
-import threading
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
-from nyala import backends, initializers, regularizers
-from nyala import constraints as constraints_
-from nyala._typing import Config, DType, Nest, Shape, Tensor, TensorLike
+from nyala import backends, regularizers
+from nyala._typing import Config, DType, Tensor
 from nyala.backends import dtypes
-from nyala.backends.base import TensorSpec
 from nyala.base import check, configurable, masks, naming, old, policy, scope, tracebacks, tracking, tree
-from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
 from nyala.graph import infer, remat
-from nyala.graph.node import Node, backend_of_inputs, symbolic_outputs
+from nyala.graph.node import backend_of_inputs, symbolic_outputs
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers import on_graph
 from nyala.layers._arguments import (
@@ -30,32 +29,18 @@ from nyala.layers._arguments import (
     backend_of,
     batch_shape_from,
     bound_arguments,
+    build_arguments,
     call_of,
-    declared_trainable,
     dtype_of,
     is_array,
     map_shapes,
+    masks_of,
     moved,
     shape_of,
 )
-from nyala.layers._old import OldLayer
+from nyala.layers._running import call_ids, running
+from nyala.layers._state import LayerState
 from nyala.layers.input_spec import InputSpec
-
-
-class _Context(threading.local):
-    """The layer calls that are running in this thread."""
-
-    stack: tuple[Layer, ...] = ()
-    training: bool | None = None
-    call_id: int = 0
-
-
-_context = _Context()
-_call_ids = itertools.count(1)
-
-
-def _is_users(method: Any) -> bool:
-    return not str(method.__module__).startswith("nyala.")
 
 
 def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +71,7 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-class Layer(OldLayer, Configurable):
+class Layer(LayerState):
     """Base of all layers: owns variables, and computes outputs from inputs by ``call``.
 
     A subclass defines ``__init__`` (own arguments), ``build(input_shape)`` (makes variables by ``add_weight``) and
@@ -110,60 +95,13 @@ class Layer(OldLayer, Configurable):
     input_spec: Any = None
     _policy_goes_below: ClassVar[bool] = False
     """Whether the layer makes its sub-layers with its own policy, so that its config has to say which are quantized."""
-    _untracked: ClassVar[frozenset[str]] = frozenset(
-        {
-            "_init_args",
-            "_call_nodes",
-            "_own_variables",
-            "_losses",
-            "_build_args",
-            "_own_backend",
-            "_last_input",
-            "_parents",
-            "_torch_module",
-        }
-    )
-
-    built: bool
-    _call_nodes: list[Node]
-    _own_variables: list[Variable]
-    _losses: list[Any]
-    _loss_call: int
-    _last_call: int
-    _building: bool
-    _build_args: Any
-    _own_backend: Any
-    _initialised: bool
-    _checked: Any
-    _trainable: bool
-    _path_prefix: tuple[str, ...] | None
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls, *args, **kwargs)
-        # Set here, so that a subclass may set attributes before it calls super().__init__().
-        self.__dict__.update(
-            built=False,
-            _call_nodes=[],
-            _own_variables=[],
-            _losses=[],
-            _loss_call=-1,
-            _last_call=0,
-            _building=False,
-            _build_args=None,
-            _own_backend=None,
-            _initialised=False,
-            _checked=None,
-            _trainable=True,
-            _path_prefix=None,
-        )
-        return self
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         build = cls.__dict__.get("build")
         if build is not None and not hasattr(build, "_wrapped"):
             setattr(cls, "build", _wrap_build(build))
-        if cls.__module__.startswith("nyala.") and "__init__" in cls.__dict__:
+        if naming.is_ours(cls) and "__init__" in cls.__dict__:
             setattr(cls, "__init__", old.takes_old_arguments(cls.__dict__["__init__"]))
 
     def __init__(
@@ -214,230 +152,7 @@ class Layer(OldLayer, Configurable):
 
     # -- variables ---------------------------------------------------------------------------------------------------
 
-    @old.takes_old_weight
-    def add_weight(
-        self,
-        shape: Shape | int | None = None,
-        initializer: Any = None,
-        dtype: DType = None,
-        trainable: bool = True,
-        autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        aggregation: str = "none",
-        overwrite_with_gradient: bool = False,
-        name: str | None = None,
-    ) -> Variable:
-        """A new variable of this layer.
-
-        Args:
-            shape: ints; default ``()``. initializer: default glorot uniform for floats, zeros for others.
-            dtype: default the policy's variable dtype. trainable: whether optimizers update it.
-            autocast: whether it is read in the compute dtype. regularizer: adds its value to ``losses``.
-            constraint: applied after each update. overwrite_with_gradient: the update is the gradient itself.
-        """
-        sizes: Any = (shape,) if check.is_int(shape) else tuple(shape or ())  # type: ignore[arg-type]
-        dtype = dtypes.standardize(dtype) if dtype is not None else self.variable_dtype
-        if initializer is None:
-            initializer = "glorot_uniform" if dtypes.is_float(dtype) else "zeros"
-        with naming.at(self._scope_path()):
-            variable = Variable(
-                initializers.get(initializer),
-                shape=sizes,
-                dtype=dtype,
-                trainable=trainable,
-                autocast=autocast and self.autocast,
-                aggregation=aggregation,
-                name=name,
-                backend=self._own_backend.name if self._own_backend is not None else None,
-            )
-        variable.regularizer = regularizers.get(regularizer)
-        variable.constraint = constraints_.get(constraint)
-        variable.overwrite_with_gradient = overwrite_with_gradient
-        if trainable and not self._trainable:
-            variable.trainable = False
-            variable._declared_trainable = True  # type: ignore[attr-defined]
-        self._own_variables.append(variable)
-        self._own_backend = variable.backend
-        return variable
-
-    def _owned(self) -> Any:
-        return tracking.owned(self, self._untracked)
-
-    @property
-    def _layers(self) -> list[Layer]:
-        """The direct sub-layers."""
-        return [x for x in self._owned() if isinstance(x, Layer)]
-
-    def _flatten_layers(self, recursive: bool = True, include_self: bool = True) -> list[Layer]:
-        """This layer and those below it, each once, parents before children."""
-        found: dict[int, Layer] = {id(self): self}
-        todo: list[Layer] = [self]
-        while todo:
-            layer = todo.pop(0)
-            for sub in layer._layers:
-                if id(sub) not in found:
-                    found[id(sub)] = sub
-                    if recursive:
-                        todo.append(sub)
-        layers = list(found.values())
-        return layers if include_self else layers[1:]
-
-    def _own_weights(self) -> list[Variable]:
-        """The layer's own variables, trainable ones first."""
-        own = tracking.unique([*self._own_variables, *(x for x in self._owned() if isinstance(x, Variable))])
-        return sorted(own, key=lambda v: not declared_trainable(v))
-
-    def _collect_below(self, what: Callable[[Layer], list[Any]]) -> list[Any]:
-        """``what`` of this layer and, depth first, of its sub-layers; each item and each layer once."""
-        result: dict[int, Any] = {}
-        visited: set[int] = set()
-
-        def visit(layer: Layer) -> None:
-            visited.add(id(layer))
-            for x in what(layer):
-                result.setdefault(id(x), x)
-            for sub in layer._layers:
-                if id(sub) not in visited:
-                    visit(sub)
-
-        visit(self)
-        return list(result.values())
-
-    @property
-    def weights(self) -> list[Variable]:
-        """The variables that the outputs depend on, without metrics' and seeds' states."""
-        return self._collect_below(lambda layer: layer._own_weights())
-
-    @property
-    def variables(self) -> list[Variable]:
-        """All variables, those of seeds and metrics included."""
-        return self._collect_below(
-            lambda layer: [*layer._own_weights(), *layer._seed_states(), *layer._metric_variables()]
-        )
-
-    def _seed_states(self) -> list[Variable]:
-        return [x.state for x in self._owned() if getattr(type(x), "role", "") == "seed"]
-
-    def _metric_variables(self) -> list[Variable]:
-        return [v for x in self._owned() if getattr(type(x), "role", "") == "metric" for v in x.variables]
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """Those that an optimizer updates; none if the layer is frozen."""
-        if not self._trainable:
-            return []
-        return self._collect_below(
-            lambda layer: [v for v in layer._own_weights() if v.trainable] if layer._trainable else []
-        )
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        chosen = {id(v) for v in self.trainable_variables}
-        return [v for v in self.variables if id(v) not in chosen]
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        return self.trainable_variables
-
-    @trainable_weights.setter
-    def trainable_weights(self, variables: list[Variable]) -> None:
-        self._adopt(variables, trainable=True)
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        chosen = {id(v) for v in self.trainable_variables}
-        return [v for v in self.weights if id(v) not in chosen]
-
-    @non_trainable_weights.setter
-    def non_trainable_weights(self, variables: list[Variable]) -> None:
-        self._adopt(variables, trainable=False)
-
-    @property
-    def metrics_variables(self) -> list[Variable]:
-        return self._collect_below(lambda layer: layer._metric_variables())
-
-    @property
-    def metrics(self) -> list[Any]:
-        """The metrics held by this layer and its sub-layers."""
-        return self._collect_below(
-            lambda layer: [x for x in layer._owned() if getattr(type(x), "role", "") == "metric"]
-        )
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the weights are trained; setting it sets it for all sub-layers and variables."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._switch_trainable(bool(value))
-        if self._initialised:
-            for layer in self._layers:
-                layer.trainable = value
-
-    def _switch_trainable(self, value: bool) -> None:
-        """Set ``trainable`` for this layer and its own variables, whatever its sub-layers are."""
-        if self._initialised and self._trainable != value:
-            scope.python_state.switched(self)
-        self._trainable = value
-        if not self._initialised:
-            return
-        for variable in self._own_weights():
-            if declared_trainable(variable):
-                variable._declared_trainable = True  # type: ignore[attr-defined]
-                variable.trainable = value
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of ``weights`` on the host."""
-        return [v.numpy() for v in self.weights]
-
-    def set_weights(self, weights: Sequence[TensorLike]) -> None:
-        """Set ``weights`` from a list of the same length and shapes."""
-        own = self.weights
-        if len(own) != len(weights):
-            check.fail(self, f"set_weights got {len(weights)} arrays for {len(own)} weights: {[v.path for v in own]}")
-        for variable, value in zip(own, weights):
-            if tuple(np.shape(value)) != variable.shape:
-                check.fail(
-                    self, f"weight `{variable.path}` has shape {variable.shape}, got an array of {np.shape(value)}"
-                )
-        for variable, value in zip(own, weights):
-            variable.assign(value)
-
-    def count_params(self) -> int:
-        """The number of scalars in ``weights``. Raises ValueError for a layer that is not built."""
-        if not self.built:
-            check.fail(self, "has no weights to count yet: call it on data or use build(input_shape) first")
-        return sum(int(np.prod(v.shape)) for v in self.weights)
-
     # -- dtypes and backend ------------------------------------------------------------------------------------------
-
-    @property
-    def dtype_policy(self) -> Any:
-        return self._dtype_policy
-
-    @dtype_policy.setter
-    def dtype_policy(self, value: Any) -> None:
-        value = policy.get(value)
-        if value.quantization_mode != self.quantization_mode:
-            from nyala.layers import quantized
-
-            quantized.change_mode(self, value)
-        self._set_policy(value)
-
-    def _set_policy(self, value: Any) -> None:
-        self._dtype_policy = value
-        self.compute_dtype: str = self._dtype_policy.compute_dtype
-        self.variable_dtype: str = self._dtype_policy.variable_dtype
-        self._cast_to = self.compute_dtype if self.compute_dtype != self.variable_dtype else None
-        if self._initialised:
-            scope.python_state.changed()
-
-    @property
-    def quantization_mode(self) -> str | None:
-        """``"int8"`` or another mode; ``None`` for a layer of floats."""
-        return self.__dict__["_dtype_policy"].quantization_mode if "_dtype_policy" in self.__dict__ else None
 
     def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
         """Store the weights in few bits, and compute with them.
@@ -452,73 +167,9 @@ class Layer(OldLayer, Configurable):
 
         quantized.quantize(self, mode, type_check, config)
 
-    @property
-    def dtype(self) -> str:
-        """The dtype of the weights."""
-        return self.variable_dtype
-
-    @property
-    def input_dtype(self) -> str:
-        return self.compute_dtype
-
-    @old.Attribute
-    def backend(self) -> str:
-        """The name of the backend that this layer computes with."""
-        return self._find_backend().name
-
-    def _find_backend(self) -> Any:
-        if self._own_backend is None:
-            for variable in self.variables:
-                self._own_backend = variable.backend
-                break
-        return self._own_backend or backends.current()
-
     # -- names -------------------------------------------------------------------------------------------------------
 
-    def _scope_path(self) -> tuple[str, ...]:
-        """Where this layer's variables are named: below the layers whose call or build is running."""
-        if self._path_prefix is None:
-            prefix = naming.current()
-            running = tuple(layer.name for layer in _context.stack if layer is not self)
-            self._path_prefix = prefix if len(prefix) >= len(running) else running
-        return (*self._path_prefix, self.name)
-
-    @property
-    def path(self) -> str:
-        """The names from the outermost layer to this one, joined by ``/``."""
-        return "/".join((*(self._path_prefix or ()), self.name))
-
     # -- losses ------------------------------------------------------------------------------------------------------
-
-    @old.takes_old_loss
-    def add_loss(self, loss: Any) -> None:
-        """Add a scalar (or a list of them) to ``losses`` of the call that is running."""
-        call = _context.call_id if _context.stack else self._last_call
-        for item in loss if isinstance(loss, (list, tuple)) else [loss]:
-            if on_graph.collect_loss(item):
-                continue
-            if callable(item) and not isinstance(item, Variable):
-                item = item()
-            shape = getattr(item, "shape", ())
-            if tuple(shape) not in ((), (1,)):
-                check.fail(
-                    self,
-                    f"add_loss takes scalars, got a tensor of shape {tuple(shape)}; reduce it first, e.g. ops.sum(x)",
-                )
-            scope.collect_loss(item)
-            for layer in tracking.unique([*_context.stack, self]):
-                if layer._loss_call != call:
-                    layer._losses, layer._loss_call = [], call
-                layer._losses.append(item)
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """What ``add_loss`` and activity regularizers gave in the last call, then the weight regularizers' values."""
-        return self._losses_for(self.trainable_weights)
-
-    def _losses_for(self, variables: list[Variable]) -> list[Tensor]:
-        added = list(self._losses) if self._loss_call == self._last_call else []
-        return added + [v.regularizer(v) for v in variables if v.regularizer is not None]
 
     # -- the call ----------------------------------------------------------------------------------------------------
 
@@ -535,13 +186,13 @@ class Layer(OldLayer, Configurable):
         if leaves is None:
             leaves = tree.flatten((args, kwargs))
         if any(isinstance(x, SymbolicTensor) for x in leaves):
-            return self._call_symbolic(spec, args, kwargs)
+            return on_graph.call(self, spec, args, kwargs)
 
         backend = self._own_backend
         if backend is None:
             backend = backend_of(leaves) or self._find_backend()
         outer_backend = backends.local.backend
-        outer_stack, outer_training, outer_call = _context.stack, _context.training, _context.call_id
+        outer_stack, outer_training, outer_call = running.stack, running.training, running.call_id
         outer_cast = scope.local.autocast
         backends.local.backend = backend
         try:
@@ -550,15 +201,15 @@ class Layer(OldLayer, Configurable):
                 kwargs = {k: v if k == "training" else self._convert_input(v, backend) for k, v in kwargs.items()}
             training = self._training_of(spec, args, kwargs)
             if not outer_stack:
-                _context.call_id = next(_call_ids)
-            self._last_call = _context.call_id
-            _context.stack = (*outer_stack, self)
-            _context.training = training
+                running.call_id = next(call_ids)
+            self._last_call = running.call_id
+            running.stack = (*outer_stack, self)
+            running.training = training
             if not self.built:
                 self._build_for(spec, args, kwargs, backend)
             if self.input_spec is not None:
                 self._check_input(args[0] if args else kwargs.get(spec.names[0]), backend)
-            inputs, in_masks = self._take_masks(spec, args, kwargs)
+            inputs, in_masks = masks_of(spec, args, kwargs)
             scope.local.autocast = self._cast_to
             try:
                 call = self.call if spec.ours else backend.user_code(self.call)
@@ -574,23 +225,21 @@ class Layer(OldLayer, Configurable):
                 scope.local.autocast = outer_cast
             if self.activity_regularizer is not None:
                 self._regularize_activity(outputs)
-            if self.supports_masking or in_masks is not None:
+            if self.supports_masking or in_masks is not None or spec.own_mask:
                 self._give_mask(inputs, in_masks, outputs)
-            elif type(self).compute_mask is not Layer.compute_mask:
-                self._give_mask(inputs, None, outputs)
             return outputs
         finally:
             backends.local.backend = outer_backend
-            _context.stack, _context.training, _context.call_id = outer_stack, outer_training, outer_call
+            running.stack, running.training, running.call_id = outer_stack, outer_training, outer_call
 
     def _quick(self) -> Callable[[Any], Any]:
         """What a model's graph calls for ``self(x)``: once a full call has seen inputs of a dtype, that of a leaf layer of
         ours needs no conversion, build, checks or context any more.
         """
         spec = call_of(type(self))
-        plain = type(self).__module__.startswith("nyala.layers") and type(self).compute_mask is Layer.compute_mask
         if (
-            not plain
+            not type(self).__module__.startswith("nyala.layers")
+            or spec.own_mask
             or self._remat is not None
             or self.activity_regularizer is not None
             or self._layers
@@ -613,7 +262,7 @@ class Layer(OldLayer, Configurable):
                 return self(x)
             try:
                 # Looked up anew: a layer that is quantized has another call from then on.
-                return self.call(x, training=_context.training) if takes_training else self.call(x)
+                return self.call(x, training=running.training) if takes_training else self.call(x)
             except Exception as error:
                 self._explain(error, (x,), {})
                 raise
@@ -627,13 +276,13 @@ class Layer(OldLayer, Configurable):
         """
         if not spec.training:
             given = kwargs.pop("training", None) if not spec.has_kwargs else kwargs.get("training")
-            return given if given is not None else _context.training
+            return given if given is not None else running.training
         position = spec.positional.index("training") if "training" in spec.positional else len(args)
         if position < len(args):
-            return args[position] if args[position] is not None else _context.training
+            return args[position] if args[position] is not None else running.training
         training = kwargs.get("training")
         if training is None:
-            training = _context.training
+            training = running.training
         if training is None:
             training = spec.training_default
         kwargs["training"] = training
@@ -679,31 +328,14 @@ class Layer(OldLayer, Configurable):
             if shape is not None and name not in ("mask", "training"):
                 shapes[name] = shape
         with backends.backend_scope(backend), scope.autocast(None):
-            self._build_from(spec, shapes)
+            named = build_arguments(self.build, shapes)
+            if named is not None:
+                self.build(**named)
+            else:
+                self.build(next(iter(shapes.values())) if shapes else None)
         if self._initial_weights is not None:
             self.set_weights(self._initial_weights)
             self._initial_weights = None
-
-    def _build_from(self, spec: Call, shapes: dict[str, Any]) -> None:
-        names = list(inspect.signature(self.build).parameters)
-        if not names:
-            self.build()  # type: ignore[call-arg]
-            return
-        named = {f"{k}_shape": v for k, v in shapes.items()}
-        wanted = {n: named[n] for n in names if n in named}
-        if (
-            len(names) > 1
-            and wanted
-            and set(wanted)
-            >= {
-                n
-                for n, p in inspect.signature(self.build).parameters.items()
-                if p.default is p.empty and p.kind not in (2, 4)
-            }
-        ):
-            self.build(**wanted)  # type: ignore[call-arg]
-        else:
-            self.build(next(iter(shapes.values())) if shapes else None)
 
     def _after_build(self) -> None:
         """For subclasses that settle something when the variables exist."""
@@ -724,42 +356,16 @@ class Layer(OldLayer, Configurable):
                 one.check(self, shape_of(value, backend), None if one.dtype is None else dtype_of(value, backend))
         self._checked = shape
 
-    def _take_masks(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """Hand the masks of the inputs to the mask arguments that are free; the masks of the first argument."""
-        inputs = args[0] if args else kwargs.get(spec.names[0]) if spec.names else None
-        if type(inputs) in backends.backend_of_type or isinstance(inputs, SymbolicTensor):
-            found = masks.get_mask(inputs)
-        elif isinstance(inputs, (list, tuple, dict)):
-            found = tree.map(masks.get_mask, inputs)
-            if all(m is None for m in tree.flatten(found)):
-                found = None
-        else:
-            found = None
-        if spec.mask_names:
-            if "mask" in spec.mask_names:
-                if kwargs.get("mask") is not None:
-                    found = kwargs["mask"]
-                elif found is not None and spec.names.index("mask") >= len(args):
-                    kwargs["mask"] = found
-            for name in spec.mask_names:
-                source = name.removesuffix("_mask")
-                if name != "mask" and kwargs.get(name) is None and source in spec.names:
-                    position = spec.names.index(source)
-                    value = args[position] if position < len(args) else kwargs.get(source)
-                    own = masks.get_mask(value) if value is not None and not isinstance(value, (list, dict)) else None
-                    if own is not None and spec.names.index(name) >= len(args):
-                        kwargs[name] = own
-        return inputs, found
-
     def _give_mask(self, inputs: Any, in_masks: Any, outputs: Any) -> None:
-        if not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
-            if not getattr(type(self), "_takes_mask", False) and not call_of(type(self)).mask_names:
+        spec = call_of(type(self))
+        if not self.supports_masking and not spec.own_mask:
+            if not getattr(type(self), "_takes_mask", False) and not spec.mask_names:
                 warnings.warn(
                     f"{check.who(self)}: its input has a mask, which this layer drops; set supports_masking = True to pass it on",
                     stacklevel=4,
                 )
             return
-        if in_masks is None and isinstance(inputs, (list, tuple, dict)) and _is_users(type(self).compute_mask):
+        if in_masks is None and isinstance(inputs, (list, tuple, dict)) and not naming.is_ours(type(self).compute_mask):
             in_masks = tree.map(lambda x: None, inputs)
         out_mask = self.compute_mask(inputs, in_masks)
         if out_mask is None:
@@ -779,12 +385,12 @@ class Layer(OldLayer, Configurable):
                 self.add_loss(ops.divide(self.activity_regularizer(x), batch))
 
     def _in_training(self) -> bool:
-        return bool(_context.training)
+        return bool(running.training)
 
     def _explain(self, error: Exception, args: Any, kwargs: Any) -> None:
         if not getattr(error, "_nyala_explained", False):
             shapes = [str(tuple(x.shape)) for x in tree.flatten((args, kwargs)) if hasattr(x, "shape")]
-            where = "/".join(layer.name for layer in tracking.unique([*_context.stack, self]))
+            where = "/".join(layer.name for layer in tracking.unique([*running.stack, self]))
             error.add_note(
                 f"while {type(self).__name__} `{where}` was called on inputs of shape {', '.join(shapes) or '()'}"
             )
@@ -792,50 +398,9 @@ class Layer(OldLayer, Configurable):
 
     # -- symbolic calls ----------------------------------------------------------------------------------------------
 
-    def _call_symbolic(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        backend = backend_of_inputs((args, kwargs))
-        if self._own_backend is not None and self._own_backend is not backend:
-            check.fail(
-                self,
-                f"belongs to backend {self._own_backend.name!r} and was called on a symbolic tensor made for {backend.name!r}; "
-                "build a model inside one `nyala.backend_scope(...)`",
-                TypeError,
-            )
-        outer = _context.stack, _context.training, _context.call_id
-        if not outer[0]:
-            _context.call_id = next(_call_ids)
-        _context.stack = (*outer[0], self)
-        try:
-            if not self.built:
-                self._build_for(spec, args, kwargs, backend)
-            if self.input_spec is not None:
-                self._check_input(args[0] if args else kwargs.get(spec.names[0]), backend)
-        finally:
-            _context.stack, _context.training, _context.call_id = outer
-        kwargs = {**kwargs, **on_graph.arguments(self, self._users_function(spec))}
-        given = dict(kwargs)
-        inputs, in_masks = self._take_masks(spec, args, given)
-        specs = self._output_specs(args, given, backend)
-        outputs = symbolic_outputs(specs, backend)
-        # The node keeps the call as it was written: when it is run, masks travel with the values.
-        Node(self, args, kwargs, outputs)
-        if self.supports_masking or in_masks is not None or type(self).compute_mask is not Layer.compute_mask:
-            self._give_mask(inputs, in_masks, outputs)
-        return outputs
-
     def _users_function(self, spec: Call) -> Any:
         """The code of the user's that a call runs."""
         return None if spec.ours else self.call
-
-    def _output_specs(self, args: tuple[Any, ...], kwargs: dict[str, Any], backend: Any) -> Nest:
-        """By abstract evaluation; where that fails as a user's own ``compute_output_shape`` says, as in all of Keras."""
-        try:
-            return infer.infer(self._call_abstract, args, kwargs, backend)
-        except Exception:
-            if not (args and _is_users(type(self).compute_output_shape)):
-                raise
-            shapes = self.compute_output_shape(tree.map(lambda x: getattr(x, "shape", x), args[0]))
-            return map_shapes(lambda shape: TensorSpec(tuple(shape), self.compute_dtype), shapes)
 
     def _call_abstract(self, *args: Any, **kwargs: Any) -> Any:
         built, self.built = self.built, True
@@ -861,45 +426,6 @@ class Layer(OldLayer, Configurable):
         kwargs = {k.removesuffix("_shape"): map_shapes(make, s) for k, s in named.items()}
         outputs = self.compute_output_spec(*args, **kwargs)
         return tree.map(lambda x: x.shape, outputs)
-
-    @property
-    def input(self) -> Nest:
-        """The symbolic input of the layer's first call. Raises AttributeError when it was never called so."""
-        nest = self._first_node("input").args
-        inputs = [x for x in tree.flatten((nest, self._call_nodes[0].kwargs)) if isinstance(x, SymbolicTensor)]
-        return nest[0] if len(nest) == 1 and len(inputs) > 1 else inputs[0] if len(inputs) == 1 else inputs
-
-    @property
-    def output(self) -> Nest:
-        """The symbolic output of the layer's first call."""
-        return self._first_node("output").outputs
-
-    input_shape: Any = old.Attribute(lambda self: tree.map(lambda x: x.shape, self.input))
-
-    @old.Attribute
-    def output_shape(self) -> Any:
-        return tree.map(lambda x: x.shape, self.output)
-
-    def get_input_at(self, node_index: int) -> Nest:
-        inputs = self._call_nodes[node_index].inputs
-        return inputs[0] if len(inputs) == 1 else inputs
-
-    def get_output_at(self, node_index: int) -> Nest:
-        return self._call_nodes[node_index].outputs
-
-    @property
-    def inbound_nodes(self) -> list[Node]:
-        return self._call_nodes
-
-    _inbound_nodes = inbound_nodes
-
-    def _first_node(self, what: str) -> Node:
-        if not self._call_nodes:
-            raise AttributeError(
-                f"{check.who(self)} has no {what}: it was not called on a symbolic tensor. Call it on "
-                "nyala.Input(shape=...) or put it in a model with a known input shape"
-            )
-        return self._call_nodes[0]
 
     # -- pure calls --------------------------------------------------------------------------------------------------
 
@@ -1005,5 +531,7 @@ class Layer(OldLayer, Configurable):
         new.__dict__.update(_call_nodes=[], _own_backend=self._own_backend)
         return new
 
+
+_context = running
 
 __all__ = ["InputSpec", "Layer"]

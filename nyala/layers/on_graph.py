@@ -1,4 +1,4 @@
-"""Layers whose ``call`` names symbolic tensors beside its inputs, as layers of Keras 1 and 2 could."""
+"""Layers called on symbolic tensors; among them those whose ``call`` names others of the graph, as in Keras 1 and 2."""
 
 from __future__ import annotations
 
@@ -6,12 +6,64 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from nyala import ops
-from nyala.base import check, old
-from nyala.graph import closures
+from nyala._typing import Nest
+from nyala.backends.base import TensorSpec
+from nyala.base import check, naming, old, tree
+from nyala.graph import closures, infer
+from nyala.graph.node import Node, backend_of_inputs, symbolic_outputs
 from nyala.graph.symbolic import SymbolicTensor
+from nyala.layers._arguments import Call, map_shapes, masks_of
+from nyala.layers._running import call_ids, running
 
 if TYPE_CHECKING:
     from nyala.layers.base import Layer
+
+
+def call(layer: Layer, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Add the call to the graph; returns its symbolic outputs."""
+    backend = backend_of_inputs((args, kwargs))
+    if layer._own_backend is not None and layer._own_backend is not backend:
+        check.fail(
+            layer,
+            f"belongs to backend {layer._own_backend.name!r} and was called on a symbolic tensor made for {backend.name!r}; "
+            "build a model inside one `nyala.backend_scope(...)`",
+            TypeError,
+        )
+    outer = running.stack, running.training, running.call_id
+    if not outer[0]:
+        running.call_id = next(call_ids)
+    running.stack = (*outer[0], layer)
+    try:
+        if not layer.built:
+            layer._build_for(spec, args, kwargs, backend)
+        if layer.input_spec is not None:
+            layer._check_input(args[0] if args else kwargs.get(spec.names[0]), backend)
+    finally:
+        running.stack, running.training, running.call_id = outer
+    kwargs = {**kwargs, **_named_tensors(layer, layer._users_function(spec))}
+    given = dict(kwargs)
+    inputs, in_masks = masks_of(spec, args, given)
+    specs = _output_specs(layer, args, given, backend)
+    outputs = symbolic_outputs(specs, backend)
+    # The node keeps the call as it was written: when it is run, masks travel with the values.
+    Node(layer, args, kwargs, outputs)
+    if layer.supports_masking or in_masks is not None or spec.own_mask:
+        layer._give_mask(inputs, in_masks, outputs)
+    return outputs
+
+
+def _output_specs(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], backend: Any) -> Nest:
+    """By abstract evaluation; where that fails as a user's own ``compute_output_shape`` says, as in all of Keras."""
+    try:
+        return infer.infer(layer._call_abstract, args, kwargs, backend)
+    except Exception:
+        if not (args and not naming.is_ours(type(layer).compute_output_shape)):
+            raise
+        shapes = layer.compute_output_shape(tree.map(lambda x: getattr(x, "shape", x), args[0]))
+        return map_shapes(lambda shape: TensorSpec(tuple(shape), layer.compute_dtype), shapes)
+
+
+# -- tensors that a call names beside its inputs -----------------------------------------------------------------------
 
 _collecting: ContextVar[list[SymbolicTensor] | None] = ContextVar("_collecting", default=None)
 
@@ -45,7 +97,7 @@ class GraphCall:
         return outputs
 
 
-def arguments(layer: Layer, function: Any) -> dict[str, Any]:
+def _named_tensors(layer: Layer, function: Any) -> dict[str, Any]:
     """What a node of the layer is given beside its arguments, because ``function``, which it calls, names it."""
     call = layer.__dict__.get("call")
     if not isinstance(call, GraphCall):

@@ -253,7 +253,7 @@ def _backend_of(nest: Nest) -> Any:
 def _on_own_backend(method: Callable[..., Any]) -> Callable[..., Any]:
     """Runs ``method`` on the backend of its arguments, to which the metric moves, and without recording gradients."""
 
-    ours = getattr(method, "__module__", "").startswith("nyala.")
+    ours = naming.is_ours(method)
 
     @functools.wraps(method)
     def run(self: Metric, *args: Any, **kwargs: Any) -> Any:

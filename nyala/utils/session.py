@@ -14,7 +14,7 @@ from nyala.base.config import is_interactive_logging_enabled as is_interactive_l
 from nyala.base.tracking import unique
 from nyala.graph import node
 from nyala.graph.symbolic import SymbolicTensor
-from nyala.layers import base
+from nyala.layers._running import running
 
 
 def clear_session(free_memory: bool = True) -> None:
@@ -24,7 +24,7 @@ def clear_session(free_memory: bool = True) -> None:
     """
     naming.reset()
     policy.set_dtype_policy(None)
-    base._context.training = None
+    running.training = None
     node._inferred.clear()
     if free_memory:
         gc.collect()

@@ -13,7 +13,8 @@ from nyala._typing import Tensor
 from nyala.backends import host
 from nyala.base import check, tree
 from nyala.graph.symbolic import SymbolicTensor
-from nyala.layers.base import Layer, _context
+from nyala.layers._running import running
+from nyala.layers.base import Layer
 
 MODES = ("int", "one_hot", "multi_hot", "count")
 
@@ -33,7 +34,7 @@ class DataLayer(Layer):
         self._own_backend = data or own
         try:
             outputs = super().__call__(*args, **kwargs)
-            if not (self.sparse or self.ragged) or _context.stack or isinstance(outputs, SymbolicTensor):
+            if not (self.sparse or self.ragged) or running.stack or isinstance(outputs, SymbolicTensor):
                 return outputs
             backend = backends.of(outputs) or backends.current()
             return backend.sparse(outputs) if self.sparse else backend.ragged(outputs)

@@ -6,7 +6,7 @@ from typing import Any
 
 from nyala import ops
 from nyala._typing import Config
-from nyala.base import check, registry, tree
+from nyala.base import check, naming, registry, tree
 from nyala.layers.base import Layer
 from nyala.layers.recurrent.cells import is_list
 
@@ -140,9 +140,7 @@ _NEEDED = ("go_backwards", "return_sequences", "return_state", "stateful", "stat
 
 def _copy(layer: Layer, **changes: Any) -> Layer:
     """A layer of the same configuration but for ``changes``, with weights of its own."""
-    classes = {
-        type(x).__name__: type(x) for x in layer._flatten_layers() if not type(x).__module__.startswith("nyala.")
-    }
+    classes = {type(x).__name__: type(x) for x in layer._flatten_layers() if not naming.is_ours(type(x))}
     with registry.custom_object_scope(classes):
         config: Config = layer.get_config()
         return type(layer).from_config({**config, **changes})

@@ -9,7 +9,7 @@ import numpy as np
 
 from nyala import activations, ops, random
 from nyala._typing import Config, Identifier, Shape, Tensor, TensorLike
-from nyala.base import check, configurable
+from nyala.base import check, configurable, naming
 from nyala.base.seeds import SeedGenerator
 from nyala.layers import _weights
 from nyala.layers._arguments import call_of
@@ -156,10 +156,7 @@ class _Cell(DropoutCell):
     def whole(self, training: bool | None) -> bool:
         """Whether ``run`` gives what steps would."""
         ours = type(self).__module__ == __name__
-        plain = all(
-            (getattr(fn, "__module__", "").startswith("nyala.") and hasattr(fn, "__code__"))
-            for fn in self._activations()
-        )
+        plain = all((naming.is_ours(fn) and hasattr(fn, "__code__")) for fn in self._activations())
         return ours and plain and not (training and self.recurrent_dropout)
 
     def _kind(self) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nyala.base import check
+from nyala.base import check, naming
 from nyala.training.callbacks.base import Callback, Logs
 from nyala.training.callbacks.logging import plain
 
@@ -86,7 +86,7 @@ def _direction_of(metric: Any) -> str | None:
     if own is not None:
         return {"up": "max", "down": "min"}[own]
     kind = type(metric)
-    if not kind.__module__.startswith("nyala.") or kind.__name__ in _NEUTRAL:
+    if not naming.is_ours(kind) or kind.__name__ in _NEUTRAL:
         return None
     return "min" if kind.__name__.endswith(_FALLING) else "max"
 
