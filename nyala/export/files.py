@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nyala.base import check
+from nyala.base import check, files
 
 _MARK = "saved_model.pb"
 
@@ -22,14 +20,8 @@ def in_place(path: Path) -> Iterator[Path]:
     if path.is_dir() and any(path.iterdir()) and not (path / _MARK).exists():
         check.fail("export", f"{path} is a folder that holds no SavedModel, so it is left alone", FileExistsError)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
-        new = Path(beside) / "new"
-        new.mkdir()
-        yield new / path.name
-        if path.is_dir():
-            path.rename(Path(beside) / "old")
-        for made in sorted(new.iterdir()):
-            os.replace(made, path.parent / made.name)
+    with files.beside(path) as new:
+        yield new
 
 
 __all__ = ["in_place"]

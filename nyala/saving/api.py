@@ -7,13 +7,12 @@ import os
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nyala import backends
-from nyala.base import allowance, check
+from nyala.base import allowance, check, files
 from nyala.base.configurable import Configurable
 from nyala.base.registry import custom_object_scope, get_registered_name
 from nyala.saving import archive, hdf5, legacy, limits, orbax, safetensors, savedmodel, shards, weights
@@ -50,12 +49,12 @@ def save_model(
     kind = _kind(path, save_format)
     may_write(path, overwrite)
     if kind == "keras":
-        with beside(path) as file:
+        with files.beside(path) as file:
             archive.write(model, file, include_optimizer)
         return None
     if not model.built:
         check.fail(model, "has no weights to save yet: call it on data or use build(input_shape) first")
-    with beside(path) as file, hdf5.write(file) as h5:
+    with files.beside(path) as file, hdf5.write(file) as h5:
         legacy.write_model(model, h5, include_optimizer)
     return None
 
@@ -208,11 +207,11 @@ def save_weights(
     if sharded:
         return shards.write(model, path, max_shard_size)
     if path.suffix == _SAFETENSORS:
-        with beside(path) as file:
+        with files.beside(path) as file:
             safetensors.write(model, file)
         return None
     layout: Callable[..., None] = weights.write if path.name.endswith(_WEIGHTS) else legacy.write_weights
-    with beside(path) as file, hdf5.write(file) as h5:
+    with files.beside(path) as file, hdf5.write(file) as h5:
         layout(model, h5)
     return None
 
@@ -290,14 +289,3 @@ def may_write(path: Path, overwrite: bool) -> None:
         if answer.strip().lower() in ("y", "yes"):
             return
     check.fail("save", f"{path} exists and overwrite is False", FileExistsError)
-
-
-@contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """A file to write next to ``path``; it takes its place when the block ends well, and else is removed."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

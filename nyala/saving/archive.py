@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import struct
-import tempfile
 import time
 import zipfile
 import zlib
@@ -18,7 +17,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
-from nyala.base import allowance, check, configurable
+from nyala.base import allowance, check, configurable, files
 from nyala.saving import config as config_
 from nyala.saving import eras, hdf5, legacy, limits, weights
 
@@ -36,15 +35,10 @@ def write_folder(model: Any, path: Path, include_optimizer: bool = True) -> None
     """Write what an archive would hold as files of a folder, which replaces one of that name that a model was saved in."""
     if path.exists() and not is_archive(path) and not (path.is_dir() and not any(path.iterdir())):
         check.fail("save_model", f"{path} is no folder that a model was saved in, so it is left alone", FileExistsError)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
-        new = Path(beside) / "new"
-        new.mkdir()
+    with files.beside(path) as new:
         for name, content in _members(model, include_optimizer).items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_bytes(content)
-        if path.exists():
-            path.rename(Path(beside) / "old")
-        new.rename(path)
 
 
 def _members(model: Any, include_optimizer: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nyala import ops
-from nyala.base import check, tree
+from nyala.base import check, files, tree
 from nyala.saving import api
 
 _SIZES = (32, 64, 224)
@@ -43,14 +43,14 @@ def convert(
     model = _model(source, architecture, custom_objects)
     weights = target.name.endswith((".weights.h5", ".weights.json", ".safetensors"))
     if target.suffix == ".json" and not weights:
-        with api.beside(target) as file:
+        with files.beside(target) as file:
             file.write_text(model.to_json())
             api.model_from_json(file.read_text(), custom_objects)
         return 0.0
     if target.name.endswith(".weights.json"):  # of several files: not to be renamed
         model.save_weights(target)
         return _compare(model, _with_weights(model, target, custom_objects), target)
-    with api.beside(target) as file:
+    with files.beside(target) as file:
         if weights:
             model.save_weights(file)
             return _compare(model, _with_weights(model, file, custom_objects), target)

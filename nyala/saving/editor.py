@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from nyala.base import check
-from nyala.saving import api, archive, hdf5, limits, weights
+from nyala.base import check, files
+from nyala.saving import archive, hdf5, limits, weights
 
 Arrays = dict[str, np.ndarray]
 
@@ -106,7 +106,7 @@ class KerasFileEditor:
         path = Path(filepath)
         if not path.name.endswith(".weights.h5"):
             check.fail(self, f"filepath must end in .weights.h5, got {str(path)!r}")
-        with api.beside(path) as temporary, hdf5.write(temporary) as file:
+        with files.beside(path) as temporary, hdf5.write(temporary) as file:
             for place, arrays in self._objects.items():
                 group = file.create_group(f"{place}/vars" if place else "vars")
                 group.attrs["name"] = place.split("/")[-1]

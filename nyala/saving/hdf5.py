@@ -6,6 +6,7 @@ object references and foreign filters are refused, and so is a file whose data s
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -60,8 +61,39 @@ def write(target: str | Path | IO[bytes]) -> Iterator[h5py.File]:
     """A new file, open for writing."""
     import h5py
 
-    with h5py.File(target, "w") as file:
-        yield file
+    if not isinstance(target, (str, Path)):
+        with h5py.File(target, "w") as file:
+            yield file
+        return
+    patient = _Patient(target, "w+")
+    try:
+        with patient, h5py.File(patient, "w") as file:
+            yield file
+    finally:
+        if patient.error is not None:
+            raise patient.error
+
+
+class _Patient(io.FileIO):
+    """A file that keeps an error of the disk until it is closed: the HDF5 library crashes on one."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = self.error or error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
 
 
 def _inspect(file: h5py.File, data: IO[bytes]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nyala.base import check
+from nyala.base import files as files_
 from nyala.saving import config, hdf5, limits, weights
 
 ENDING = ".weights.json"
@@ -25,7 +25,8 @@ def write(model: Any, path: Path, max_shard_size: float | None) -> None:
     places: dict[str, list[str]] = {}
     total, room = 0, -1.0
     names: list[str] = []
-    try:
+    replaced = path.exists()
+    with files_.beside(path) as new:
         with ExitStack() as stack:
             shard: Any = None
             for place, obj in weights.walk(model):
@@ -38,7 +39,7 @@ def write(model: Any, path: Path, max_shard_size: float | None) -> None:
                         )
                     if value.nbytes > room:
                         names.append(f"{name}_{len(names):05}.weights.h5")
-                        shard = stack.enter_context(hdf5.write(_temporary(path.with_name(names[-1]))))
+                        shard = stack.enter_context(hdf5.write(new.with_name(names[-1])))
                         room = most
                     hdf5.put(shard.require_group(group), key, value)
                     room -= value.nbytes
@@ -49,23 +50,12 @@ def write(model: Any, path: Path, max_shard_size: float | None) -> None:
                 if f"/{group}" in places:
                     shard[group].attrs["name"] = getattr(obj, "name", place)
         index = {"metadata": {"total_size": total}, "weight_map": places}
-        _temporary(path).write_text(json.dumps(index, indent=4))
-        replaced = path.exists()
-        for file in (*names, path.name):
-            os.replace(_temporary(path.with_name(file)), path.with_name(file))
-        if replaced:  # files that only the older index named
-            for n in itertools.count(len(names)):
-                older = path.with_name(f"{name}_{n:05}.weights.h5")
-                if not older.exists():
-                    break
-                older.unlink()
-    finally:
-        for file in (*names, path.name):
-            _temporary(path.with_name(file)).unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{os.getpid()}-{path.name}")
+        new.write_text(json.dumps(index, indent=4))
+    for n in itertools.count(len(names)) if replaced else ():  # files that only the older index named
+        older = path.with_name(f"{name}_{n:05}.weights.h5")
+        if not older.exists():
+            break
+        older.unlink()
 
 
 def read(model: Any, path: Path, skip_mismatch: bool = False) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from nyala.backends import dtypes
 from nyala.backends.base import TensorSpec
-from nyala.base import check, seeds, tracking, tree
+from nyala.base import check, files, seeds, tracking, tree
 from nyala.base.variable import Variable
 from nyala.training import data as data_
 
@@ -184,13 +184,11 @@ def write(path: Path, state: Mapping[str, Any]) -> None:
     """Write the nest as one file, complete or not at all. Raises TypeError for what is no plain value or array."""
     arrays: list[np.ndarray] = []
     text = json.dumps(_packed(state, arrays, "state"))
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
+    with files.beside(path) as new, new.open("wb") as file:
         values: dict[str, Any] = {f"a{i}": a for i, a in enumerate(arrays)}
         np.savez(file, json=np.frombuffer(text.encode(), "uint8"), **values)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, path)
 
 
 def read(path: Path) -> dict[str, Any]:

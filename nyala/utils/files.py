@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import shutil
 import stat
 import tarfile
 import urllib.error
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from nyala.base import check, config
+from nyala.base import check, config, files
 from nyala.training.progress import Progbar
 
 _SCHEMES = ("https", "file")
@@ -128,8 +127,7 @@ def _hasher(file_hash: str | None, algorithm: str) -> Callable[[Path], bool]:
 
 def _download(path: Path, origin: str, right: Callable[[Path], bool], file_hash: str | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with files.beside(path) as beside:
         with beside.open("wb") as file:
             print(f"Downloading {origin}")  # noqa: T201
             for tries_left in reversed(range(_TRIES)):
@@ -139,9 +137,6 @@ def _download(path: Path, origin: str, right: Callable[[Path], bool], file_hash:
                     raise OSError(f"the connection broke {_TRIES} times, after {file.tell()} bytes the last time")
         if not right(beside):
             check.fail("get_file", f"what {origin} gave is damaged or another file: its hash is not {file_hash}")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _receive(file: IO[bytes], origin: str, hashed: bool) -> bool:
@@ -197,8 +192,7 @@ def _extract(archive: Path, target: Path, formats: Any) -> None:
     kinds = (kinds,) if isinstance(kinds, str) else kinds
     for kind in kinds:
         check.one_of("get_file", "archive_format", kind, ("tar", "zip"))
-    beside = target.with_name(f".{os.getpid()}-{target.name}")
-    try:
+    with files.beside(target) as beside:
         if "tar" in kinds and tarfile.is_tarfile(archive):
             with tarfile.open(archive) as tar:
                 _unpack(_tar_members(tar), beside, archive)
@@ -207,10 +201,6 @@ def _extract(archive: Path, target: Path, formats: Any) -> None:
                 _unpack(_zip_members(zipped), beside, archive)
         else:
             check.fail("get_file", f"{archive} is no archive of the formats {list(kinds)}")
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(beside, target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _tar_members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes] | None]]:

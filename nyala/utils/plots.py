@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nyala.base import check, tree
+from nyala.base import check, files, tree
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers.base import Layer
 from nyala.layers.input import InputLayer
@@ -319,13 +319,8 @@ def plot_model(
         data = drawing.draw(graph, rankdir, dpi, splines, ending)
     if to_file is None:
         return data
-    path = Path(to_file)
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with files.beside(Path(to_file)) as file:
+        file.write_bytes(data)
     return _for_notebook(data, ending)
 
 

@@ -6,7 +6,10 @@ import copy
 import pickle
 import resource
 import signal
+import subprocess
+import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -196,21 +199,72 @@ def test_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert path.read_text() == "precious"
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.safetensors"])  # HDF5 itself complains on stderr
-def test_a_full_disk_leaves_the_old_file(name: str, tmp_path: Path) -> None:
-    model = dense(200, 200)
-    save = model.save if name.endswith(".keras") else model.save_weights
-    save(tmp_path / name)
-    old = (tmp_path / name).read_bytes()
+def _fit(model: Any, *callbacks: Any, epochs: int = 1, **options: Any) -> Any:
+    x, y = np.zeros((2, 3), "f4"), np.zeros((2, 1), "f4")
+    return model.fit(x, y, epochs=epochs, verbose=0, callbacks=list(callbacks), **options)
+
+
+Write = Callable[[Any, Path], Any]
+WRITERS: dict[str, Write] = {
+    "m.keras": lambda m, p: m.save(p),
+    "m.h5": lambda m, p: m.save(p),
+    "m.weights.h5": lambda m, p: m.save_weights(p),
+    "w.h5": lambda m, p: m.save_weights(p),
+    "m.weights.json": lambda m, p: m.save_weights(p),
+    "m.safetensors": lambda m, p: m.save_weights(p),
+    "folder": lambda m, p: nyala.saving.save_model(m, p, zipped=False),
+    "c.keras": lambda m, p: _fit(m, nyala.callbacks.ModelCheckpoint(p)),
+    "backup.npz": lambda m, p: _fit(m, resume=p.parent),
+    "log.csv": lambda m, p: _fit(m, nyala.callbacks.CSVLogger(p, append=True), epochs=120),
+    "h.png": lambda m, p: _fit(m).plot(path=p),
+    "m.png": lambda m, p: nyala.utils.plot_model(m, p),
+}
+NO_PLACE = Path("/sys/kernel")  # a folder in which not even root makes a file
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_leaves_the_old_file(
+    name: str, tmp_path: Path, capfd: Any
+) -> None:  # HDF5 complains on stderr itself
+    model = dense(200)
+    model.add(nyala.layers.Dense(1))
+    model.compile("sgd", "mse")
+    path, write = tmp_path / name, WRITERS[name]
+    if name != "backup.npz":  # which goes when training ends
+        write(model, path)
+    old = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
     try:
-        with pytest.raises(OSError, match="too large"):
-            save(tmp_path / name)
+        with pytest.raises(OSError, match="too large") as error:
+            write(model, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-    assert (tmp_path / name).read_bytes() == old and [p.name for p in tmp_path.iterdir()] == [name]
+    assert (error.value.filename, error.value.errno) == (str(path), 27) or name == "folder"
+    found = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    if name == "log.csv":
+        lines = found[path].split(b"\n")
+        assert found[path].startswith(old[path]) and not lines.pop() and {n.count(b",") for n in lines} == {2}
+    else:
+        assert found == old
+    if NO_PLACE.is_dir():
+        with pytest.raises(PermissionError, match=str(NO_PLACE / name)):
+            write(model, NO_PLACE / name)
+
+
+def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    path.write_text("old")
+    code = (
+        "import os, signal, sys; from pathlib import Path; from nyala.base import files\n"
+        "with files.beside(Path(sys.argv[1])) as new, new.open('w') as f:\n"
+        "    f.write('half'); f.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], cwd=Path(__file__).parents[2]).returncode == -9
+    assert path.read_text() == "old"
+    dense(2).save(path)
+    assert zipfile.is_zipfile(path)
 
 
 def test_unknown_class_is_not_imported(tmp_path: Path) -> None:

@@ -147,12 +147,8 @@ class ModelCheckpoint(SavingCallback):
 
     def write(self, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_name(f".{os.getpid()}-{place.name}")
-        try:
-            (self.model.save_weights if self.save_weights_only else self.model.save)(beside, overwrite=True)
-            os.replace(beside, place)
-        finally:
-            beside.unlink(missing_ok=True)
+        with files.beside(place) as new:
+            (self.model.save_weights if self.save_weights_only else self.model.save)(new, overwrite=True)
         self._saved = [*(p for p in self._saved if p != str(place)), str(place)]
         if self.keep is not None:
             for old_one in self._saved[: -self.keep]:

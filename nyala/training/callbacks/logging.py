@@ -6,11 +6,11 @@ import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from nyala.base import check, extras
+from nyala.base import check, extras, files
 from nyala.training.callbacks.base import Callback, Logs, ProgressCallback
 from nyala.training.progress import Progbar, write
 
@@ -71,7 +71,10 @@ class History(Callback):
                     axis.plot([e + 1 for e in at], values, label=label, marker="." if len(values) == 1 else None)
             axis.set(title=f"Model {name}", xlabel="Epoch", ylabel=name)
             axis.legend()
-        if path is not None:
+        if isinstance(path, (str, os.PathLike)):
+            with files.beside(Path(path)) as file:
+                figure.savefig(file)
+        elif path is not None:
             figure.savefig(path)
         return figure
 
@@ -179,47 +182,40 @@ class CSVLogger(Callback):
         self.sep = separator
         self.append = append
         self.keys: list[str] | None = None
-        self._file: IO[str] | None = None
-        self._size = 0
+        self._kept: int | None = 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.keys = None
-        self._size = self._there() if self.append else 0
+        self._kept = self._there() if self.append else 0
 
     def _there(self) -> int:
         return os.path.getsize(self.filename) if os.path.exists(self.filename) else 0
 
-    def _open(self) -> IO[str]:
-        """The file is opened with its first line: until then a backup may say how much of it stays."""
-        if self._there():
-            os.truncate(self.filename, self._size)
-        self._header = self._size == 0
-        return Path(self.filename).open("a", newline="")
-
     def get_state(self) -> dict[str, Any]:
-        return {"keys": self.keys, "size": self._size if self._file is None else self._there()}
+        return {"keys": self.keys, "size": self._there() if self._kept is None else self._kept}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.keys, self._size = state["keys"], min(state["size"], self._there())
+        self.keys, self._kept = state["keys"], min(state["size"], self._there())
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if self._file is None:
-            self._file = self._open()
-        logs = logs or {}
-        writer = csv.writer(self._file, delimiter=self.sep, lineterminator="\n")
-        if self.keys is None:
-            self.keys = sorted(logs)
-            if not any(k.startswith("val_") for k in self.keys):
-                self.keys += ["val_" + k for k in self.keys]
-            if self._header:
-                writer.writerow(["epoch", *self.keys])
-        writer.writerow([epoch, *(_cell(logs[k]) if k in logs else "NA" for k in self.keys)])
-        self._file.flush()
-
-    def on_train_end(self, logs: Logs = None) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        with files.writing(Path(self.filename)):
+            if self._kept is not None and self._there():  # not before the first line: a backup may have said what stays
+                os.truncate(self.filename, self._kept)
+            self._kept, before, logs = None, self._there(), logs or {}
+            rows = []
+            if self.keys is None:
+                self.keys = sorted(logs)
+                if not any(k.startswith("val_") for k in self.keys):
+                    self.keys += ["val_" + k for k in self.keys]
+                rows = [["epoch", *self.keys]] if before == 0 else []
+            rows.append([epoch, *(_cell(logs[k]) if k in logs else "NA" for k in self.keys)])
+            try:
+                with Path(self.filename).open("a", newline="") as file:
+                    csv.writer(file, delimiter=self.sep, lineterminator="\n").writerows(rows)
+            except OSError:
+                if self._there() > before:  # half a line
+                    os.truncate(self.filename, before)
+                raise
 
 
 def _cell(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nyala.base import check, old
+from nyala.base import check, files, old
 from nyala.training.callbacks.base import Callback, Logs
 from nyala.training.callbacks.logging import plain
 
@@ -54,8 +54,9 @@ class EventWriter:
         self._write(file_version="brain.Event:2")
 
     def _write(self, **content: Any) -> None:
-        self._records.write(self._event(wall_time=time.time(), **content).SerializeToString())
-        self._records.flush()
+        with files.writing(self.path):
+            self._records.write(self._event(wall_time=time.time(), **content).SerializeToString())
+            self._records.flush()
 
     def scalars(self, values: Mapping[str, Any], step: int) -> None:
         from tensorboard.plugins.scalar.summary_v2 import scalar_pb
