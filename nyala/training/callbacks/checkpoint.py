@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from nyala.base import check, old
+from nyala.base import check, files, old
 from nyala.training.callbacks.base import Logs
 from nyala.training.callbacks.logging import plain
 from nyala.training.callbacks.monitor import MonitorCallback
