@@ -6,9 +6,13 @@ import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from nyala import ops
 from nyala._typing import Axis, DType, Nest, Tensor, TensorLike
-from nyala.base import check, config
+from nyala.backends import dtypes
+from nyala.base import check, config, scope
+from nyala.base.variable import Variable
 from nyala.ops import (
     abs,
     arange,
@@ -213,12 +217,20 @@ def eye(size: int | Sequence[int], dtype: DType = None, name: str | None = None)
     return ops.eye(n, m, dtype=dtype)
 
 
-def ones(shape: Sequence[int], dtype: DType = None, name: str | None = None) -> Tensor:
-    return ops.ones(shape, dtype)
+def ones(shape: Sequence[int], dtype: DType = None, name: str | None = None) -> Any:
+    return _filled(np.ones, shape, dtype, name)
 
 
-def zeros(shape: Sequence[int], dtype: DType = None, name: str | None = None) -> Tensor:
-    return ops.zeros(shape, dtype)
+def zeros(shape: Sequence[int], dtype: DType = None, name: str | None = None) -> Any:
+    """A tensor; in an optimizer's ``get_updates`` a variable, as these always were in Keras 1 and 2."""
+    return _filled(np.zeros, shape, dtype, name)
+
+
+def _filled(fill: Any, shape: Any, dtype: DType, name: str | None) -> Any:
+    value = fill(shape, dtypes.numpy_dtype(dtypes.standardize(dtype or config.floatx())))
+    if scope.deferred() is None:
+        return ops.convert_to_tensor(value)
+    return scope.made_once(lambda: Variable(value, trainable=False, name=name))
 
 
 def ones_like(x: TensorLike, dtype: DType = None, name: str | None = None) -> Tensor:
@@ -239,7 +251,7 @@ def in_top_k(predictions: TensorLike, targets: TensorLike, k: int) -> Tensor:
 
 def switch(condition: TensorLike, then_expression: Any, else_expression: Any) -> Any:
     """One of two values, or of what two functions give: elementwise where the condition has axes."""
-    if not len(condition.shape):
+    if not len(condition.shape) and (callable(then_expression) or callable(else_expression)):
         branches = [e if callable(e) else (lambda e=e: e) for e in (then_expression, else_expression)]
         return ops.cond(ops.cast(condition, "bool"), *branches)
     then: Any = then_expression() if callable(then_expression) else then_expression

@@ -12,7 +12,7 @@ import numpy as np
 from nyala import backends, ops
 from nyala._typing import DType, Tensor, TensorLike
 from nyala.backends import dtypes
-from nyala.base import check, config, old, tree
+from nyala.base import check, config, old, scope, tree
 from nyala.base.variable import Variable
 from nyala.graph.function import Function as Graph
 from nyala.graph.node import record
@@ -84,7 +84,7 @@ def dtype(x: Any) -> str:
 
 
 def variable(value: TensorLike, dtype: DType = None, name: str | None = None, constraint: Any = None) -> Variable:
-    made = Variable(value, dtype=dtype or config.floatx(), name=name)
+    made = scope.made_once(lambda: Variable(value, dtype=dtype or config.floatx(), name=name))
     made.constraint = constraint
     return made
 
@@ -145,6 +145,11 @@ def int_shape(x: Any) -> tuple[int | None, ...] | None:
     )
 
 
+def get_variable_shape(x: Any) -> tuple[int | None, ...] | None:
+    """Keras 1: ``int_shape``."""
+    return int_shape(x)
+
+
 def ndim(x: Any) -> int:
     return len(x.shape)
 
@@ -157,7 +162,7 @@ def get_value(x: Any) -> Any:
     """The value on the host: an array, or a NumPy scalar for a tensor without axes."""
     if isinstance(x, SymbolicTensor):
         check.fail("K.get_value", f"{x!r} has no value; K.function([inputs], [it]) computes it from inputs", TypeError)
-    found = x.numpy() if isinstance(x, Variable) else ops.convert_to_numpy(x)
+    found = scope.made_once(lambda: x.numpy() if isinstance(x, Variable) else ops.convert_to_numpy(x))
     return found[()] if found.ndim == 0 else found
 
 
@@ -191,11 +196,11 @@ def update(x: Variable, new_x: TensorLike) -> Variable:
 
 
 def update_add(x: Variable, increment: TensorLike) -> Variable:
-    return x.assign_add(increment)
+    return x.assign(scope.latest(x) + ops.cast(increment, x.dtype))
 
 
 def update_sub(x: Variable, decrement: TensorLike) -> Variable:
-    return x.assign_sub(decrement)
+    return x.assign(scope.latest(x) - ops.cast(decrement, x.dtype))
 
 
 def moving_average_update(x: Variable, value: TensorLike, momentum: float) -> Variable:
@@ -302,6 +307,8 @@ def gradients(loss: Any, variables: Any) -> list[Any]:
     Feed them by ``K.function([model.input], [...])``. Raises NotImplementedError for values, which have no graph.
     """
     wanted = list(variables) if isinstance(variables, (list, tuple)) else [variables]
+    if hasattr(loss, "gradients_of"):  # in an optimizer's get_updates
+        return loss.gradients_of(wanted)
     if not isinstance(loss, SymbolicTensor):
         check.fail(
             "K.gradients",

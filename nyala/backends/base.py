@@ -127,6 +127,10 @@ class BackendBase:
         """Set ``variable._storage`` to new storage with ``value``, outside any trace that is running."""
         raise NotImplementedError
 
+    def bare(self, variable: Variable) -> Any:
+        """The library's own variable that holds the value; ``variable`` itself where the library has no variables."""
+        return variable
+
     def read(self, variable: Variable) -> Tensor:
         """The storage as a tensor. The tensor stays valid when the variable is written later."""
         raise NotImplementedError

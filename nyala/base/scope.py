@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -93,6 +94,55 @@ class StatelessScope(StateScope):
     def get_current_value(self, variable: Variable) -> Any:
         """The value given at entry or assigned since; ``None`` if there is none."""
         return self.values.get(variable)
+
+
+class Deferred(StateScope):
+    """Assignments inside take effect at its end: every read sees the value from before, as in the graphs of older Keras.
+
+    ``made``: what an earlier run of the same code made, which is given again in the order in which it asks for it.
+    """
+
+    __slots__ = ("pending", "made", "at")
+
+    def __init__(self, made: list[Any]):
+        super().__init__()
+        self.pending: dict[Variable, Any] = {}
+        self.made = made
+        self.at = 0
+
+    def write(self, variable: Variable, value: Any) -> None:
+        self.pending[variable] = value
+
+    def __exit__(self, *exc: Any) -> None:
+        super().__exit__(*exc)
+        if exc[0] is None:
+            for variable, value in self.pending.items():
+                variable.assign(value)
+
+
+def deferred() -> Deferred | None:
+    """The innermost ``Deferred`` scope."""
+    found = local.scope
+    while found is not None and not isinstance(found, Deferred):
+        found = found.parent
+    return found
+
+
+def made_once(make: Callable[[], Any]) -> Any:
+    """``make()``; in a ``Deferred`` scope what it gave in the first run."""
+    run = deferred()
+    if run is None:
+        return make()
+    if run.at == len(run.made):
+        run.made.append(make())
+    run.at += 1
+    return run.made[run.at - 1]
+
+
+def latest(variable: Variable) -> Any:
+    """The value that is about to be assigned, else the present one."""
+    run = deferred()
+    return run.pending[variable] if run is not None and variable in run.pending else variable.raw_value
 
 
 class SymbolicScope(StateScope):

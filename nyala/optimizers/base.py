@@ -27,6 +27,7 @@ from nyala.backends import dtypes
 from nyala.base import check, config, configurable, naming, old, scope
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
+from nyala.optimizers.older import UNSET, Older, _ours, _value, manner_of, takes_older_arguments
 from nyala.schedules import LearningRateSchedule
 
 
@@ -48,7 +49,7 @@ def plural(slot: str) -> str:
     return slot[:-1] + "ies" if slot.endswith("y") else slot + "s"
 
 
-class Optimizer(Configurable):
+class Optimizer(Older, Configurable):
     """Updates variables from gradients.
 
     Args:
@@ -82,6 +83,7 @@ class Optimizer(Configurable):
     hyper: ClassVar[tuple[str, ...]] = ()
     """The rule's own constructor arguments."""
 
+    @takes_older_arguments
     def __init__(
         self,
         learning_rate: Any,
@@ -120,7 +122,7 @@ class Optimizer(Configurable):
         ):
             check.fail(self, f"gradient_accumulation_steps must be an int >= 2, got {gradient_accumulation_steps!r}")
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self._rate: Any = _checked_rate(self, learning_rate)
+        self._rate: Any = None if learning_rate is UNSET else _checked_rate(self, learning_rate)
         self.built = False
         self._variables: list[Variable] = []
         self._iterations: Variable | None = None
@@ -134,6 +136,8 @@ class Optimizer(Configurable):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("nyala."):
+            cls.manner = manner_of(cls) or cls.manner
         if {"update", "update_step"} & cls.__dict__.keys() and "fused" not in cls.__dict__:
             cls.fused = ""  # the kernel is that of the parent's rule
         if cls.__module__.startswith("nyala.") and "__init__" in cls.__dict__:
@@ -195,10 +199,15 @@ class Optimizer(Configurable):
         self._start()
         if isinstance(self._rate, LearningRateSchedule):
             return self._rate(self._iterations.raw_value)  # type: ignore[union-attr]
-        return self._rate if isinstance(self._rate, Variable) else self._rate()
+        if self._rate is None:
+            raise AttributeError(f"{check.who(self)} was made without a learning rate")
+        return self._rate() if callable(self._rate) else self._rate
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        if isinstance(value, Variable) or scope.deferred() is not None:  # of a user's optimizer
+            self._rate = value
+            return
         if isinstance(self._rate, Variable) and not callable(value) and not isinstance(value, (str, Mapping)):
             self._rate.assign(value)
             return
@@ -224,14 +233,9 @@ class Optimizer(Configurable):
         old.tell("optimizer.lr = ...", "optimizer.learning_rate = ...")
         self.learning_rate = value
 
-    @property
-    def weights(self) -> list[Variable]:
-        """Keras 2: ``variables``."""
-        return self.variables
-
     def get_weights(self) -> list[np.ndarray]:
-        """Keras 2: the values of ``variables``."""
-        return [v.numpy() for v in self.variables]
+        """Keras 2: the values of ``weights``."""
+        return [v.numpy() for v in self.weights]
 
     def _start(self) -> None:
         """Make the counter and the rate; before ``build`` on the current backend, moved later if need be."""
@@ -278,6 +282,10 @@ class Optimizer(Configurable):
             with naming.at((self.name,)):
                 for name, number in self.shared.items():
                     self._shared[name] = self._track(Variable(np.float32(number), trainable=False, name=name))
+            if self.manner == "updates":
+                self._build_updates(variables, backend)
+            elif self.manner == "dense":
+                self._build_dense(variables)
         self._find_undecayed()
         self.built = True
         self._take_waiting()
@@ -314,6 +322,7 @@ class Optimizer(Configurable):
             )
         return self._track(made)
 
+    @old.takes(model_variable="reference_variable", variable_name="name", initial_value="initializer")
     def add_variable_from_reference(
         self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
     ) -> Variable:
@@ -364,12 +373,14 @@ class Optimizer(Configurable):
 
     # -- applying gradients --------------------------------------------------------------------------------------------
 
-    def apply_gradients(self, grads_and_vars: Iterable[tuple[TensorLike, Variable]]) -> Any:
-        """Apply pairs of gradient and variable; returns ``iterations``."""
+    @old.takes(experimental_aggregate_gradients=None, skip_gradients_aggregation=None)
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[TensorLike, Variable]], name: str | None = None) -> Any:
+        """Apply pairs of gradient and variable; returns ``iterations``. ``name`` was for graphs."""
         pairs = list(grads_and_vars)
         if not pairs:
             check.fail(self, "apply_gradients got no pairs of gradient and variable")
-        self.apply([g for g, _ in pairs], [v for _, v in pairs])
+        apply = self.apply if type(self).apply is not Optimizer.apply else self._apply
+        apply([g for g, _ in pairs], [v for _, v in pairs])
         return self.iterations
 
     def apply(self, grads: Sequence[TensorLike], trainable_variables: Sequence[Variable] | None = None) -> None:
@@ -377,7 +388,14 @@ class Optimizer(Configurable):
 
         Raises: ValueError if the numbers differ, a variable is unknown, or no variable has a gradient.
         """
-        self._apply(list(grads), trainable_variables)
+        cls = type(self)
+        if cls.apply_gradients is not Optimizer.apply_gradients and cls.apply is Optimizer.apply:
+            # A program that changes gradients there means those of fit, too.
+            self.apply_gradients(
+                zip(grads, self._trainable_variables if trainable_variables is None else trainable_variables)
+            )
+        else:
+            self._apply(list(grads), trainable_variables)
 
     def minimize(self, loss: Any, var_list: Any, tape: Any = None, grad_loss: Any = None, name: Any = None) -> Any:
         """Keras 2: one update of ``var_list`` (variables, or a callable giving them) by the gradients of ``loss``.
@@ -398,10 +416,6 @@ class Optimizer(Configurable):
             backend = variables[0].backend if variables else backends.current()
             gradients = backend.value_and_grad(loss, variables)()[1]
         return self.apply_gradients(zip(gradients, variables))
-
-    def get_updates(self, *args: Any, **kwargs: Any) -> Any:
-        """Keras 1 and 2. Raises NotImplementedError with the way out."""
-        check.fail(self, "get_updates belongs to graphs; use nyala.value_and_grad and apply", NotImplementedError)
 
     def _apply(self, grads: list[Any], variables: Sequence[Variable] | None = None, when: Tensor | None = None) -> None:
         """``when``: a boolean tensor; nothing changes where it is false."""
@@ -458,11 +472,11 @@ class Optimizer(Configurable):
         if scale is not None:
             pairs = [(g / scale, v) for g, v in pairs]
         every = self.gradient_accumulation_steps
-        done = iterations
+        done, after = iterations, iterations + 1  # before an optimizer that counts itself does it in place
         if every is None:
             self._update(pairs, done)
         elif pairs:
-            due = ops.equal((iterations + 1) % every, 0)
+            due = ops.equal(after % every, 0)
             done = ops.floor_divide(iterations, every)
             sums = [self._accumulators[self._index[v]] for _, v in pairs]
             total = [s.raw_value + g for s, (g, _) in zip(sums, pairs)]
@@ -475,7 +489,7 @@ class Optimizer(Configurable):
         for _, v in pairs:
             if v.constraint is not None:
                 v.assign(v.constraint(v.raw_value))
-        self._iterations.assign(iterations + 1)
+        self._iterations.assign(after)
 
     def _overwritten(self, g: Tensor, v: Variable) -> bool:
         """Some variables (scales of quantized layers) take the gradient as their new value."""
@@ -486,9 +500,13 @@ class Optimizer(Configurable):
     def _update(self, pairs: list[tuple[Tensor, Variable]], done: Tensor) -> None:
         """One update of the variables; ``done``: the number of updates made before."""
         grads, variables = self._clipped([g for g, _ in pairs]), [v for _, v in pairs]
-        rate = self._rate_now()
-        if self.decay:  # Keras 2: lr / (1 + decay * number of updates)
-            rate = rate / (1.0 + self.decay * ops.cast(done, "float32"))
+        if self.manner == "updates":
+            self._run_updates(grads, variables)
+            return
+        if self.manner == "dense":
+            self._run_dense(grads, variables)
+            return
+        rate = self._decayed_rate(done)
         if self._update_fused(grads, variables, rate, done):
             return
         t = ops.cast(done, "float32") + 1.0
@@ -503,7 +521,7 @@ class Optimizer(Configurable):
                 continue
             if decay:
                 v.assign(v.raw_value * (1.0 - ops.cast(rate, v.dtype) * decay))
-            self.update_step(g, v, ops.cast(rate, v.dtype))
+            self.update_step(g, v, *(() if self.manner == "step" else (ops.cast(rate, v.dtype),)))
 
     def _update_one(
         self, g: Tensor, v: Variable, rate: Tensor, t: Tensor, shared: Sequence[Tensor], decay: float | None
@@ -544,6 +562,12 @@ class Optimizer(Configurable):
         index = [self._index[v] for v in variables]
         slots = {name: [kept[i] for i in index] for name, kept in self._slots.items()}
         return kernel(variables, grads, slots, learning_rate=rate, iterations=done, **hyper)
+
+    def _decayed_rate(self, done: Tensor) -> Tensor:
+        rate = self._rate_now()
+        if self.decay:  # Keras 2: lr / (1 + decay * number of updates)
+            rate = rate / (1.0 + self.decay * ops.cast(done, "float32"))
+        return rate
 
     def _rate_now(self) -> Tensor:
         rate = self.learning_rate
@@ -661,6 +685,8 @@ class Optimizer(Configurable):
         return super().config_value(name)
 
     def get_config(self) -> Config:
+        if self.manner:
+            return self._older_config()
         config = super().get_config()
         return {**config, "decay": self.decay} if self.decay else config
 
@@ -673,14 +699,6 @@ class Optimizer(Configurable):
         return super().from_config(config)
 
 
-def _ours(variables: Iterable[Any]) -> list[Variable]:
-    """The variables, those of a backend's own library wrapped."""
-    return [
-        v if isinstance(v, Variable) or not isinstance(v, backends.foreign_state) else backends.adopt(v)[0]
-        for v in variables
-    ]
-
-
 def _limit(owner: Any, name: str, value: Any) -> float | None:
     return None if value is None else check.number_in(owner, name, value, 0.0)
 
@@ -690,14 +708,12 @@ def _shrink(square: Tensor, limit: float) -> Tensor:
     return limit / ops.maximum(ops.sqrt(square), limit)
 
 
-def _value(x: Any) -> Any:
-    return x.raw_value if isinstance(x, Variable) else x
-
-
 def _initializer(initializer: Any) -> Any:
     from nyala import initializers
 
-    return initializers.get(initializer)
+    if isinstance(initializer, (Variable, np.ndarray)) or backends.of(initializer) is not None:
+        return initializer
+    return initializers.get(initializer)  # type: ignore[arg-type]
 
 
 def _checked_rate(owner: Any, rate: Any) -> Any:

@@ -160,6 +160,9 @@ class Backend(BackendBase):
     def create(self, variable: Variable, value: np.ndarray) -> None:
         variable._storage = distribute.make(variable, value)
 
+    def bare(self, variable: Variable) -> Any:
+        return distribute.here(variable)
+
     def read(self, variable: Variable) -> Tensor:
         return variable._storage.value()
 

@@ -35,7 +35,7 @@ _KNOWN = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrat
 
 def make(variable: Variable, value: Any) -> Any:
     """New storage, on every device of the strategy that is current, outside any trace."""
-    settings: dict[str, Any] = {"trainable": variable.trainable, "name": variable.name}
+    settings: dict[str, Any] = {"trainable": variable.trainable, "name": variable.path}
     aggregation = _AGGREGATION.get(variable.aggregation or "none", tf.VariableAggregation.NONE)
     if not tf.distribute.has_strategy():
         # A `tf.function` being traced would take over what `tf.Variable` makes, even inside init_scope.
@@ -70,16 +70,17 @@ def _outside_replicas(strategy: Any) -> Iterator[None]:
         distribute_lib._pop_per_thread_mode()
 
 
-def write(variable: Variable, value: Tensor) -> None:
+def here(variable: Variable) -> Any:
+    """The storage, in a replica that replica's own."""
     storage = variable._storage
-    if (
-        isinstance(storage, DistributedVariable)
-        and tf.distribute.has_strategy()
-        and tf.distribute.get_replica_context()
-    ):
-        if _all_alike and variable.aggregation == "sum" and _replica()[0]:
-            return  # the first replica counts what all of them see
-        storage = storage._get()
+    distributed = isinstance(storage, DistributedVariable) and tf.distribute.has_strategy()
+    return storage._get() if distributed and tf.distribute.get_replica_context() else storage
+
+
+def write(variable: Variable, value: Tensor) -> None:
+    storage = here(variable)
+    if storage is not variable._storage and _all_alike and variable.aggregation == "sum" and _replica()[0]:
+        return  # the first replica counts what all of them see
     storage.assign(value, read_value=False)
 
 
