@@ -155,6 +155,7 @@ from nyala.layers.removed import (  # noqa: F401 (for old programs and files)
     LocallyConnected2D,
     MaxoutDense,
     ParametricSoftplus,
+    RandomFourierFeatures,
     RandomHeight,
     RandomWidth,
     SReLU,

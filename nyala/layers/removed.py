@@ -306,6 +306,60 @@ def _each_place(input_shape: Shape, shared: Sequence[int] | None) -> tuple[int |
     return tuple(1 if axis in (shared or ()) else n for axis, n in enumerate(input_shape) if axis)
 
 
+class RandomFourierFeatures(Layer):
+    """y = cos(x @ kernel / kernel_scale + bias), so that 2 y(a) . y(b) / output_dim is near k(a, b). TensorFlow 2.2 to 2.15.
+
+    Rahimi & Recht 2007, "Random features for large-scale kernel machines".
+
+    Args:
+        kernel_initializer: k is exp(-||a - b||**2 / (2 scale**2)) for "gaussian", exp(-||a - b||_1 / scale) for "laplacian"; or
+            an initializer, whose distribution is k's Fourier transform.
+        scale: default sqrt(n / 2) for "gaussian", else 1.
+        trainable: whether ``kernel_scale`` is learned.
+
+    Shapes: (batch, n) -> (batch, output_dim); unscaled_kernel (n, output_dim), bias (output_dim,), kernel_scale (1,).
+    """
+
+    def __init__(
+        self,
+        output_dim: int,
+        kernel_initializer: Identifier = "gaussian",
+        scale: float | None = None,
+        trainable: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(trainable=trainable, **kwargs)
+        self.output_dim = check.positive_int(self, "output_dim", output_dim)
+        self.kernel_initializer = kernel_initializer
+        if scale is not None and not scale > 0:
+            check.fail(self, f"scale must be positive, got {scale!r}")
+        self.scale = scale
+
+    def build(self, input_shape: Shape) -> None:
+        n: Any = input_shape[-1]
+        shape, kind = (n, self.output_dim), self.kernel_initializer
+        if kind == "gaussian":
+            kind = initializers.RandomNormal(stddev=1.0)
+        elif kind == "laplacian":
+            kind = _cauchy
+        scale = self.scale or (math.sqrt(n / 2) if self.kernel_initializer == "gaussian" else 1.0)
+        self.unscaled_kernel = self.add_weight(shape, kind, name="unscaled_kernel", trainable=False)
+        uniform = initializers.RandomUniform(0.0, 2 * math.pi)
+        self.bias = self.add_weight(shape[1:], uniform, name="bias", trainable=False)
+        self.kernel_scale = self.add_weight(
+            (1,), initializers.Constant(scale), name="kernel_scale", constraint="non_neg"
+        )
+
+    def call(self, inputs: TensorLike) -> Tensor:
+        return ops.cos(ops.add(ops.divide(ops.matmul(inputs, self.unscaled_kernel), self.kernel_scale), self.bias))
+
+
+def _cauchy(shape: Shape, dtype: Any = None) -> Tensor:
+    """The Fourier transform of exp(-abs(x)), by the inverse of its distribution."""
+    uniform = initializers.RandomUniform(0.0, 1.0)(shape, dtype)
+    return ops.tan(ops.multiply(ops.subtract(uniform, 0.5), math.pi))
+
+
 class RandomHeight(Layer):
     """Another height for the images of each batch, in training. TensorFlow 2.3 to 2.15.
 

@@ -56,9 +56,11 @@ _MERGE = {
 """Keras 1: the modes of ``Merge``."""
 
 _GONE = {
-    "DenseFeatures": "2.15", "ModuleWrapper": "2.15", "RandomFourierFeatures": "2.15", "CategoryCrossing": "2.5",
-}  # fmt: skip
-"""Layers without a successor, and the version that last had them."""
+    "CategoryCrossing": ("2.5", "it joins the texts of several columns, which HashedCrossing does today"),
+    "DenseFeatures": ("2.15", "it puts TensorFlow's feature columns side by side, which FeatureSpace does today"),
+    "ModuleWrapper": ("2.15", "it calls an object that was no Keras layer, and whose code the file does not hold"),
+}
+"""Layers without a successor: the version that last had them, what they do, and by what it is done today."""
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "batch_size": (None,),
@@ -164,9 +166,10 @@ class _Era:
             return {**entry, **graph_calls.operation(name, config), "registered_name": None}
         if registry.custom(name) is None:
             if name in _GONE:
+                last, what = _GONE[name]
                 check.fail(
                     "load_model",
-                    f"layer `{config.get('name')}` is a {name}, which Keras had up to version {_GONE[name]}; write it as a "
+                    f"layer `{config.get('name')}` is a {name}, which Keras had up to version {last}: {what}. Write it as a "
                     f"layer of your own and give it as custom_objects={{{name!r}: ...}}",
                 )
             entry["class_name"] = CLASSES.get(name, name)

@@ -90,12 +90,32 @@ def test_an_unknown_function_is_named() -> None:
         nyala.models.model_from_json(text)
 
 
-@pytest.mark.parametrize("name", ["DenseFeatures", "ModuleWrapper"])
+@pytest.mark.parametrize("name", ["DenseFeatures", "ModuleWrapper", "CategoryCrossing"])
 def test_a_layer_without_a_successor_is_named(name: str) -> None:
     layer = {"class_name": name, "config": {"name": "old", "trainable": True}}
     config = {"class_name": "Sequential", "keras_version": "2.3.0", "config": {"name": "m", "layers": [layer]}}
     with pytest.raises(ValueError, match=rf"layer `old` is a {name}, which Keras had up to .*custom_objects"):
         nyala.models.model_from_json(json.dumps(config))
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "laplacian"])
+def test_random_fourier_features(kind: str) -> None:
+    """The layer is gone from Keras; its formula is the kernel that it stands for."""
+    config = {"name": "f", "output_dim": 20_000, "kernel_initializer": kind, "scale": 1.5, "trainable": False}
+    layers = [{"class_name": "InputLayer", "config": {"batch_input_shape": [None, 3], "name": "i"}},
+              {"class_name": "RandomFourierFeatures", "config": config}]  # fmt: skip
+    nyala.utils.set_random_seed(0)
+    model = nyala.models.model_from_json(
+        json.dumps({"class_name": "Sequential", "keras_version": "2.15.0", "config": {"name": "m", "layers": layers}})
+    )
+    assert [w.name for w in model.weights] == ["kernel_scale", "unscaled_kernel", "bias"]  # as Keras 2 stored them
+    assert not model.trainable_weights
+    x = np.array([[0.1, 0.5, -0.3], [1.0, 0.2, 0.4]], "float32")
+    a, b = model.predict(x, verbose=0)
+    distance = x[0] - x[1]
+    wanted = np.exp(-(distance**2).sum() / 4.5) if kind == "gaussian" else np.exp(-abs(distance).sum() / 1.5)
+    assert abs(2 * a @ b / 20_000 - wanted) < 0.02
+    assert nyala.layers.RandomFourierFeatures.from_config(model.layers[0].get_config()).scale == 1.5
 
 
 def test_metrics_of_functions_by_name() -> None:
