@@ -137,11 +137,42 @@ def _convert(given: argparse.Namespace) -> None:
     print(f"{given.target} written; read again, its outputs differ by {off:.1e}")
 
 
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    _file_arguments(parser)
+    parser.add_argument("--batch-size", type=int, default=32, help="beside 1 (default: 32)")
+    parser.add_argument("--length", type=int, default=64, help="of axes that the model leaves open (default: 64)")
+    _custom_argument(parser)
+
+
+def _bench(given: argparse.Namespace) -> None:
+    """Milliseconds that the model takes to predict one random sample, and a batch, on each backend that is installed."""
+    import numpy as np
+
+    from nyala.base import tree
+    from nyala.saving import load_model
+    from nyala.training.race import step_seconds
+
+    model = load_model(given.file, _custom_objects(given), compile=False)
+    draw = np.random.default_rng(0)
+
+    def batch(size: int) -> Any:
+        def sample(spec: Any) -> Any:
+            return draw.random((size, *(given.length if n is None else n for n in spec.shape[1:]))).astype(spec.dtype)
+
+        return tree.map(sample, model.input), None, None
+
+    for size in dict.fromkeys((1, given.batch_size)):
+        for name, seconds in step_seconds(model, "predict", batch(size)).items():
+            told = f"{seconds * 1e3:8.2f} ms" if isinstance(seconds, float) else f"does not run: {seconds}"
+            print(f"batch of {size:<4} {name:<11}{told}")
+
+
 COMMANDS: dict[str, Command] = {
     "run": Command("run a program written for any version of Keras", _run_arguments, _run),
     "inspect": Command("tell what a file is without making anything of it", _file_arguments, _inspect),
     "summary": Command("print the layers of the model in a file", _summary_arguments, _summary),
     "convert": Command("turn a model file into another kind and check it", _convert_arguments, _convert),
+    "bench": Command("time the model in a file on every backend", _bench_arguments, _bench),
     "doctor": Command("tell versions, backends and devices", lambda parser: None, _doctor),
 }
 

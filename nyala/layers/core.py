@@ -378,7 +378,10 @@ class Lambda(Layer):
         self._look_at(function)
 
     def _look_at(self, function: Callable[..., Any]) -> None:
-        parameters = inspect.signature(function).parameters
+        try:
+            parameters: Mapping[str, Any] = inspect.signature(function).parameters
+        except ValueError:  # a function written in C tells none
+            parameters = {}
         self._passed = [n for n in ("mask", "training") if n in parameters]
         self._looked_at = function
 

@@ -88,6 +88,10 @@ class Data:
         """The batches of one epoch, on the host or as tensors."""
         raise NotImplementedError
 
+    def peek(self) -> Batch:
+        """The first batch, without losing it."""
+        raise NotImplementedError
+
     def position(self) -> dict[str, Any]:
         """What the epochs from here on depend on, the generators of random numbers apart; at an epoch's beginning."""
         return {}
@@ -177,6 +181,9 @@ class ArrayData(Data):
     def arrays(self) -> Batch:
         return self.x, self.y, self.sample_weight
 
+    def peek(self) -> Batch:
+        return tree.map(lambda a: None if a is None else a[: self.batch_size], self.arrays)
+
     def position(self) -> dict[str, Any]:
         return {"left_over": self._left_over}
 
@@ -238,7 +245,6 @@ class IteratorData(Data):
         self._random: Any = None
 
     def peek(self) -> Batch:
-        """The first batch, without losing it."""
         if not self._peeked:
             self._open()
             assert self._iterator is not None

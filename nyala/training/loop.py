@@ -248,10 +248,7 @@ def _make_weights(model: Any, data: Any, specs: Nest) -> None:
         return
     except Exception:
         pass  # what else is wrong is wrong in the second call, too, and simpler to read there
-    if isinstance(data, data_.ArrayData):
-        model(tree.map(lambda a: None if a is None else a[: data.batch_size], data.x), training=False)
-    else:
-        model(data.peek()[0], training=False)
+    model(data.peek()[0], training=False)
 
 
 def check_compiled(model: Any, what: str) -> None:
@@ -562,6 +559,8 @@ def fit(
             shuffle=shuffle,
             class_weight=class_weight,
         )
+    model._settle_backend(data)
+    with _home(model):
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_history=True, add_progbar=_level(verbose) != 0)
         if resume is not None:

@@ -46,6 +46,7 @@ class Trainer(OldTrainer):
     jit_compile: bool | str | None = "auto"
     steps_per_execution: int | str = "auto"
     auto_scale_loss: bool = True
+    _backend_is_open: bool = False
     _made_in: Any = None
     _found_for: Any = None
     _found: dict[str, list[Variable]]
@@ -68,6 +69,8 @@ class Trainer(OldTrainer):
         steps_per_execution: int | str = "auto",
         jit_compile: bool | str | None = "auto",
         auto_scale_loss: bool = True,
+        *,
+        backend: str | None = None,
     ) -> None:
         """Set what ``fit`` trains with.
 
@@ -82,6 +85,8 @@ class Trainer(OldTrainer):
                 callback asks for single batches.
             jit_compile: use the backend's compiler (jax jit, XLA, torch.compile); ``"auto"``: as is fast on the backend.
             auto_scale_loss: scale the loss in float16 training, so that small gradients are not lost.
+            backend: move the model to this backend. ``"auto"``: the next ``fit`` times some training steps on each one that is
+                installed and moves the model to the fastest; weights and random states are as they were.
         """
         if steps_per_execution != "auto":
             check.positive_int(self, "steps_per_execution", steps_per_execution)
@@ -89,6 +94,9 @@ class Trainer(OldTrainer):
             check.fail(self, f"jit_compile must be True, False or 'auto', got {jit_compile!r}")
         if run_eagerly and jit_compile is True:
             check.fail(self, "jit_compile=True and run_eagerly=True exclude each other")
+        if backend not in (None, "auto"):
+            self.to_backend(backend)  # type: ignore[attr-defined]
+        self._backend_is_open = backend == "auto"
         self._made_in = self._find_backend().placement([])  # type: ignore[attr-defined]
         self.optimizer = optimizers.get(optimizer)
         half = self.dtype_policy.name == "mixed_float16"  # type: ignore[attr-defined]
@@ -416,6 +424,14 @@ class Trainer(OldTrainer):
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for a batch as NumPy arrays."""
         return loop.predict_on_batch(self, x)
+
+    def _settle_backend(self, data: Any) -> None:
+        """After ``compile(backend="auto")``: move to the backend that trains fastest on the data's first batch."""
+        if self._backend_is_open:
+            from nyala.training.race import fastest
+
+            self._backend_is_open = False
+            self.to_backend(fastest(self, data))  # type: ignore[attr-defined]
 
     def _placement(self) -> Any:
         """How the model lies on several devices; ``None``: on one."""
