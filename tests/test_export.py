@@ -214,11 +214,66 @@ def test_errors(tmp_path: Path) -> None:
         m.export(tmp_path)
 
 
+WORDS, INTS = np.array([["a"], ["zz"], ["\u00e9"]]), np.array([[10, 2], [30, 20], [-7, 0]])
+TEXTS = np.array([["a Cat, dog!"], [""], ["dog\tdog  Zebra \u00e9t\u00e9"]])
+VOCABULARY: dict[str, Any] = dict(vocabulary=["cat", "dog", "a", "a cat", "\u00e9"])
+LOOKUPS: list[tuple[layers.Layer, np.ndarray]] = [
+    (layers.StringLookup(vocabulary=["a", "b"]), WORDS),
+    (layers.StringLookup(vocabulary=["a", "b"], mask_token="zz", output_mode="multi_hot"), WORDS),
+    (layers.StringLookup(vocabulary=["a", "b"], mask_token="", num_oov_indices=3, salt=[1, 2]), WORDS),
+    (layers.StringLookup(vocabulary=["a", "zz", "\u00e9"], num_oov_indices=0), WORDS),
+    (layers.StringLookup(vocabulary=["a", "b"], invert=True), INTS),
+    (layers.IntegerLookup(vocabulary=[10, 20]), INTS),
+    (layers.IntegerLookup(vocabulary=[10, 20], mask_token=0, num_oov_indices=2, output_mode="count"), INTS),
+    (layers.IntegerLookup(vocabulary=[10, 20], num_oov_indices=2, oov_method="farmhash"), INTS),
+    (layers.TextVectorization(**VOCABULARY), TEXTS),
+    (layers.TextVectorization(**VOCABULARY, output_sequence_length=2, standardize="lower"), TEXTS),
+    (layers.TextVectorization(**VOCABULARY, ngrams=2, output_mode="multi_hot"), TEXTS),
+    (layers.TextVectorization(**VOCABULARY, output_mode="tf_idf", idf_weights=[1.0, 2.0, 3.0, 4.0, 5.0]), TEXTS),
+    (layers.TextVectorization(**VOCABULARY, split="character", standardize=None), TEXTS),
+    (layers.TextVectorization(**VOCABULARY, split=None), TEXTS),
+    (layers.Hashing(5), WORDS),
+    (layers.Hashing(5, mask_value=2, salt=7, output_mode="one_hot"), INTS[:, :1]),
+    (layers.HashedCrossing(7), [WORDS, INTS[:, :1]]),
+]
+
+
+def test_lookups(tmp_path: Path) -> None:
+    """Layers of texts and hashes are ops of TensorFlow in a file; in a process they are Python."""
+    import tensorflow as tf
+
+    archive = ExportArchive()
+    with nyala.backend_scope("tensorflow"):
+        for i, (layer, x) in enumerate(LOOKUPS):
+            parts = [p.astype(object) if p.dtype.kind == "U" else p for p in (x if isinstance(x, list) else [x])]
+            specs: Any = [
+                tf.TensorSpec((None, *p.shape[1:]), "string" if p.dtype == object else "int64") for p in parts
+            ]
+            archive.add_endpoint(f"e{i}", layer, [specs] if isinstance(x, list) else specs)
+        archive.write_out(tmp_path / "m", verbose=False)
+        loaded = tf.saved_model.load(str(tmp_path / "m"))
+        for i, (layer, x) in enumerate(LOOKUPS):
+            given = [tf.constant(p) for p in x] if isinstance(x, list) else tf.constant(x)
+            got, want = np.asarray(getattr(loaded, f"e{i}")(given)), np.asarray(layer(given))
+            np.testing.assert_array_equal(got, want, err_msg=str(layer.get_config()))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="unknown tokens"):
+        loaded.e3(tf.constant([["q"]]))
+
+
 def test_python_code_is_not_exported(tmp_path: Path) -> None:
     with nyala.backend_scope("tensorflow"):
-        m = nyala.Sequential([nyala.Input((1,), dtype="string"), layers.Hashing(4)])
+        text = layers.TextVectorization(**VOCABULARY, standardize=lambda x: x)
+        with pytest.raises(ValueError, match="function of Python, which no file holds"):
+            nyala.Sequential([nyala.Input((1,), dtype="string"), text]).export(tmp_path / "m")
+        m = nyala.Sequential([nyala.Input((3,)), layers.Lambda(lambda x: tf_python(x))])
         with pytest.raises(ValueError, match="runs Python code"):
             m.export(tmp_path / "m")
+
+
+def tf_python(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.ensure_shape(tf.numpy_function(lambda v: v, [x], "float32"), x.shape)
 
 
 @pytest.mark.parametrize(

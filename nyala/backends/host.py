@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,39 @@ from nyala import backends
 from nyala.backends import dtypes
 
 
+class _For(threading.local):
+    file = False
+
+
+_for = _For()
+
+
+@contextmanager
+def for_file() -> Iterator[None]:
+    """Within it what is traced is for a file, which holds no Python: ``call`` takes its function's form in the backend's ops."""
+    before, _for.file = _for.file, True
+    try:
+        yield
+    finally:
+        _for.file = before
+
+
 def call(
     backend: Any,
     function: Callable[[np.ndarray], np.ndarray],
     x: Any,
     dtype: str,
     shape: Sequence[int | None] | None = None,
+    in_ops: Callable[[Any, Any], Any] | None = None,
 ) -> Any:
-    """``function(x)`` as a tensor of ``dtype`` and the shape of ``x``, or ``shape`` (TensorFlow alone has unknown sizes)."""
+    """``function(x)`` as a tensor of ``dtype`` and the shape of ``x``, or ``shape`` (TensorFlow alone has unknown sizes).
+
+    in_ops: ``(words, x) -> tensor``, the same in the words of ``backends.tensorflow.texts``, for files.
+    """
+    if _for.file and in_ops is not None and backend.name == "tensorflow":
+        from nyala.backends.tensorflow import texts
+
+        return texts.cast(in_ops(texts, x), dtype)
     return _CALLS[backend.name](backend, function, x, dtype, tuple(x.shape) if shape is None else tuple(shape))
 
 
@@ -68,4 +95,4 @@ def _tensorflow(backend: Any, function: Any, x: Any, dtype: str, shape: Any) -> 
 
 _CALLS = {"jax": _jax, "torch": _torch, "tensorflow": _tensorflow}
 
-__all__ = ["call", "has_strings", "owner"]
+__all__ = ["call", "for_file", "has_strings", "owner"]

@@ -68,8 +68,8 @@ class Archive:
             if host := sorted({op.type for op in _ops(fn) if op.type in _OF_THIS_PROCESS}):
                 check.fail(
                     f"endpoint `{name}`",
-                    f"runs Python code ({host[0]}), which no file holds. Layers of strings and hashes do: export the model "
-                    "without them and run them on the data in front of it",
+                    f"runs Python code ({host[0]}), which no file holds. Export the model without the layer that does, and run "
+                    "that on the data in front of it",
                 )
         signatures.setdefault("serving_default", next(iter(signatures.values())))
         options = options or self._tf.saved_model.SaveOptions(experimental_custom_gradients=self.custom_gradients)

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from nyala.backends import interop
+from nyala.backends import host, interop
 from nyala.base.variable import Variable
 
 _KINDS = (Variable, interop.Citizen, tf.__internal__.tracking.Trackable)
@@ -52,7 +52,8 @@ def _signature(model: Any) -> Any:
 
     @tf.function(input_signature=specs, autograph=False)
     def serving_default(*inputs: Any) -> Any:
-        outputs = model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+        with host.for_file():
+            outputs = model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
         if isinstance(outputs, dict):
             return outputs
         found = outputs if isinstance(outputs, (list, tuple)) else [outputs]

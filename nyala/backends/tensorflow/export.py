@@ -15,6 +15,7 @@ from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
 
 from nyala import backends
 from nyala._typing import Nest
+from nyala.backends import host
 from nyala.backends.savedmodel import Archive
 from nyala.base import check
 
@@ -24,7 +25,7 @@ def endpoint(backend: Any, fn: Callable[..., Nest], signature: list[Nest], archi
 
     def body(*args: Any) -> Nest:
         # autograph=False holds for our code; what a user wrote is converted where it is called (user_code).
-        with backends.backend_scope(backend), ControlStatusCtx(Status.UNSPECIFIED):
+        with backends.backend_scope(backend), ControlStatusCtx(Status.UNSPECIFIED), host.for_file():
             return fn(*args)
 
     return tf.function(body, input_signature=archive.spec(signature), autograph=False)

@@ -61,12 +61,16 @@ class HostLayer(DataLayer):
     def look_up(self, x: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
+    def look_up_in(self, words: Any, x: Tensor) -> Tensor:
+        """``look_up`` in the ops of a backend, for files: ``words`` are those of ``backends.tensorflow.texts``."""
+        raise NotImplementedError
+
     def looked_up(self, inputs: Any, dtype: str = "int64", shape: Any = None) -> Tensor:
         """``look_up`` of an array, or of a tensor that may be traced."""
         backend = backends.current()
         if isinstance(inputs, np.ndarray):
             return ops.convert_to_tensor(self.look_up(inputs), dtype)
-        return host.call(backend, self.look_up, inputs, dtype, shape)
+        return host.call(backend, self.look_up, inputs, dtype, shape, self.look_up_in)
 
 
 def texts(x: Any) -> np.ndarray:

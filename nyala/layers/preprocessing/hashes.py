@@ -13,8 +13,8 @@ import numpy as np
 
 _U = np.uint64
 _K0, _K1, _K2 = _U(0xC3A5C85C97CB3127), _U(0xB492B66FBE98F273), _U(0x9AE16A3B2F90404F)
-_CAT = _U(0xC6A4A7935BD1E995)
-_CROSS_KEY = _U(0xDECAFCAFFE)
+FACTOR, KEY = 0xC6A4A7935BD1E995, 0xDECAFCAFFE
+_CAT = _U(FACTOR)
 
 
 def _by_length(texts: Any, function: Callable[[Any, int], np.ndarray]) -> np.ndarray:
@@ -164,7 +164,7 @@ def buckets(texts: Any, n: int, salt: int | Sequence[int] | None = None) -> np.n
 
 def crossed(features: Sequence[np.ndarray], n: int) -> np.ndarray:
     """The bucket in [0, n) of each combination of features: ints as they are, strings by their fingerprints."""
-    result: Any = np.full(np.shape(features[0]), _CROSS_KEY)
+    result: Any = np.full(np.shape(features[0]), _U(KEY))
     with np.errstate(over="ignore"):
         for values in features:
             prints = values.astype("int64").view(_U) if values.dtype.kind in "iub" else fingerprint64(values)

@@ -209,6 +209,31 @@ class _Lookup(HostLayer):
             numbers[unknown] = offset + self._unknown(distinct[unknown])
         return numbers[where].reshape(np.shape(x))
 
+    def look_up_in(self, words: Any, x: Tensor) -> Tensor:
+        if self.invert:
+            return words.pick([*self.get_vocabulary(), self.oov_token], x)
+        if not self._tokens:
+            check.fail(self, "has no vocabulary yet: call adapt(data) or set_vocabulary(tokens) first")
+        x = words.cast(x, "int64") if isinstance(self._tokens[0], int) else words.texts(x)
+        special = len(self._special())
+        numbers = words.find(x, self._tokens)
+        known, numbers = numbers >= 0, numbers + special
+        if self.num_oov_indices == 0:
+            masked = known if self.mask_token is None else known | words.equal(x, self.mask_token)
+            words.demand(masked, f"{self.name}: num_oov_indices=0 and unknown tokens")
+            unknown: Any = special
+        elif self.num_oov_indices == 1:
+            unknown = special - 1
+        else:
+            plain = isinstance(self._tokens[0], int) and self.oov_method == "floormod"
+            n = self.num_oov_indices
+            unknown = special - n + (words.mod(x, n) if plain else words.buckets(x, n, self.salt))
+        numbers = words.where(known, numbers, unknown)
+        if self.mask_token is None:
+            return numbers
+        masked = words.cast(0 if self.output_mode == "int" else -2, "int64")
+        return words.where(words.equal(x, self.mask_token), masked, numbers)
+
     def _unknown(self, tokens: np.ndarray) -> Any:
         if self.num_oov_indices == 1:
             return 0

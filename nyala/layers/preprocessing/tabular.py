@@ -271,6 +271,13 @@ class Hashing(HostLayer):
         found = hashes.buckets(words, self.num_bins - 1, self.salt) + 1
         return np.where(words == str(self.mask_value), 0, found)
 
+    def look_up_in(self, words: Any, x: Tensor) -> Tensor:
+        x = words.texts(x)
+        if self.mask_value is None or self.num_bins == 1:
+            return words.buckets(x, self.num_bins, self.salt)
+        found = words.buckets(x, self.num_bins - 1, self.salt) + 1
+        return words.where(words.equal(x, str(self.mask_value)), words.cast(0, "int64"), found)
+
     def call(self, inputs: Any) -> Tensor:
         dtype = self.compute_dtype
         ids = self.looked_up(inputs)
@@ -329,7 +336,10 @@ class HashedCrossing(HostLayer):
         return hashes.crossed([p if p.dtype.kind in "iub" else texts(p) for p in parts], self.num_bins)
 
     def crossed(self, stacked: Any, shape: Any) -> Tensor:
-        return host.call(backends.current(), lambda x: self.cross(*x), stacked, "int64", shape)
+        return host.call(backends.current(), lambda x: self.cross(*x), stacked, "int64", shape, self.look_up_in)
+
+    def look_up_in(self, words: Any, x: Tensor) -> Tensor:
+        return words.crossed(x, self.num_bins, hashes.FACTOR, hashes.KEY)
 
 
 def _prints(x: np.ndarray) -> np.ndarray:
@@ -337,4 +347,6 @@ def _prints(x: np.ndarray) -> np.ndarray:
 
 
 def _printed(x: Any) -> Tensor:
-    return host.call(backends.current(), _prints, x, "int64") if ops.dtype(x) == "string" else x
+    if ops.dtype(x) != "string":
+        return x
+    return host.call(backends.current(), _prints, x, "int64", None, lambda words, x: words.fingerprints(x))

@@ -164,6 +164,24 @@ class TextVectorization(HostLayer):
             return found.reshape(np.shape(x))
         return found if np.ndim(x) else found[0]
 
+    def look_up_in(self, words: Any, x: Tensor) -> Tensor:
+        if callable(self.standardize) or callable(self.split):
+            check.fail(
+                self,
+                "standardizes or splits by a function of Python, which no file holds: export the model without this layer, and "
+                "run it on the data in front of it",
+            )
+        kind = self.standardize or ""
+        rows = words.rows(
+            words.standardized(words.reshape(x, [-1]), "lower" in kind, "strip" in kind), self.split, self.ngrams
+        )
+        flat = self._lookup_layer.look_up_in(words, rows.flat_values)
+        whole = self.output_mode == "int"
+        found = words.padded(rows, flat, self.output_sequence_length, 0 if whole else -2)
+        if self.split is None and self.ngrams is None and whole:
+            return words.reshape(found, words.shape(x))
+        return found if len(x.shape) else found[0]
+
     def call(self, inputs: Any) -> Tensor:
         shape = None
         if not isinstance(inputs, np.ndarray):
