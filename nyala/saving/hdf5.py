@@ -44,6 +44,7 @@ def is_hdf5(path: Path) -> bool:
 def read(source: str | Path | IO[bytes]) -> Iterator[h5py.File]:
     """The open file, after every member of it was found to be plain. Raises ValueError for what is refused or no HDF5."""
     import h5py
+    from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  (compiled, without stubs)
 
     name = getattr(source, "name", source)
     try:
@@ -51,9 +52,14 @@ def read(source: str | Path | IO[bytes]) -> Iterator[h5py.File]:
     except OSError as error:
         check.fail("load", f"{name} is no HDF5 file or is damaged: {error}")
     with file:
-        with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as data:
-            _inspect(file, data)
-        yield file
+        number, known = h5o.get_info(file.id).fileno, set(_texts)
+        try:
+            with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as data:
+                _inspect(file, data)
+            yield file
+        finally:
+            for key in [k for k in _texts if k[0] == number and k not in known]:
+                del _texts[key]
 
 
 @contextmanager
@@ -106,7 +112,7 @@ def _inspect(file: h5py.File, data: IO[bytes]) -> None:
     count = claimed = 0
     if file.id.get_create_plist().get_sizes() != (8, 8):
         refuse(file, "its addresses have not 8 bytes")
-    _inspect_texts(file, data, "", file)
+    _read_texts(file, data, "", file)
     while todo:
         path, group, depth = todo.pop()
         for name in group:
@@ -122,7 +128,7 @@ def _inspect(file: h5py.File, data: IO[bytes]) -> None:
             if address in seen:
                 refuse(file, f"{place} is a second name of something else in it")
             seen.add(address)
-            _inspect_texts(file, data, place, item)
+            _read_texts(file, data, place, item)
             if isinstance(item, h5py.Group):
                 todo.append((place, item, depth + 1))
             elif isinstance(item, h5py.Dataset):
@@ -132,11 +138,11 @@ def _inspect(file: h5py.File, data: IO[bytes]) -> None:
         refuse(file, f"its data sets claim {claimed} bytes, the limit for a file of its size is {most}")
 
 
-def _inspect_texts(file: h5py.File, data: IO[bytes], place: str, item: Any) -> None:
-    """Hold the texts of an object's attributes against what is stored of them.
+def _read_texts(file: h5py.File, data: IO[bytes], place: str, item: Any) -> None:
+    """Note the texts of an object's attributes that have no length of their own.
 
-    The HDF5 library takes as much memory as a text claims to have, up to 4 GiB, before it compares, and in a damaged heap it
-    would look for one without end.
+    The HDF5 library is not asked for them: it takes as much memory as a text claims to have, up to 4 GiB, looks on without end
+    in a damaged heap, and crashes on a damaged type.
     https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html (object header, attribute message, global heap)
     """
     from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  (compiled, without stubs)
@@ -144,30 +150,35 @@ def _inspect_texts(file: h5py.File, data: IO[bytes], place: str, item: Any) -> N
     left = {a for a in item.attrs if a.startswith(_TEXTS) and item.attrs.get_id(a).dtype.kind == "O"}
     if not left:
         return
-    base = file.userblock_size
+    base, info = file.userblock_size, h5o.get_info(item.id)
 
     def at(place: int, size: int) -> bytes:
         data.seek(base + place)
         return data.read(size)
 
-    for name, values in _attributes(at, h5o.get_info(item.id).addr):
+    for name, values in _attributes(at, info.addr):
         if name not in left:
             continue
         left.discard(name)
-        shape = item.attrs.get_id(name).shape
+        where, shape, texts = f"attribute {name} of {place or '/'}", item.attrs.get_id(name).shape, []
         for i in range(0 if shape is None else math.prod(shape)):
             claimed, heap, index = struct.unpack_from("<IQI", values, 16 * i)
-            stored = _in_heap(at, heap, index) if claimed else 0
+            first, stored = _in_heap(at, heap, index) if claimed else (0, 0)
             if claimed != stored:
-                refuse(
-                    file,
-                    f"attribute {name} of {place or '/'} claims a text of {claimed} bytes, its heap stores {stored}",
-                )
+                refuse(file, f"{where} claims a text of {claimed} bytes, its heap stores {stored}")
+            texts.append(at(first, claimed))
+            if sum(map(len, texts)) > limits.MAX_TEXT:
+                refuse(file, f"{where} is longer than {limits.MAX_TEXT} bytes")
+        _texts[info.fileno, info.addr, name] = [t.decode("utf-8", "replace").rstrip("\0") for t in texts]
     if left:
         way = (
             "not in the header, as HDF5's newer formats do from 9 attributes on; write the file with libver='earliest'"
         )
         refuse(file, f"attribute {min(left)} of {place or '/'} is stored {way}")
+
+
+_texts: dict[tuple[int, int, str], list[str]] = {}
+"""Of the files that are open, by the numbers of file and object and the attribute's name."""
 
 
 _At = Callable[[int, int], bytes]
@@ -201,18 +212,18 @@ def _attributes(at: _At, start: int) -> Iterator[tuple[str, bytes]]:
                 yield name, message[first + sum(s if version > 1 else -(-s // 8) * 8 for s in sizes) :]
 
 
-def _in_heap(at: _At, heap: int, index: int) -> int:
-    """The size of an object in a heap, -1 if it is not there or the heap is damaged before it."""
+def _in_heap(at: _At, heap: int, index: int) -> tuple[int, int]:
+    """Place and size of an object in a heap; a size of -1 if it is not there or the heap is damaged."""
     head = at(heap, 16)
     size = int.from_bytes(head[8:], "little")
-    place, found = 16, -1
+    place, found = 16, (0, -1)
     while head[:4] == b"GCOL" and place + 16 <= size:
         number, length = struct.unpack("<H6xQ", at(heap + place, 16).ljust(16, b"\xff"))
-        if number == index and found < 0:
-            found = length
+        if number == index and found[1] < 0:
+            found = heap + place + 16, length
         place += -(-length // 8) * 8 + 16 if number else length
         if place > size or (not number and place != size):
-            return -1
+            return 0, -1
     return found
 
 
@@ -283,8 +294,8 @@ def array(data: Any) -> np.ndarray:
 
     if not isinstance(data, h5py.Dataset):
         check.fail("load", "a place that should hold numbers holds a group or nothing")
-    kind = data.attrs.get("dtype")
-    if data.dtype.kind == "V" and isinstance(kind, str):
+    kind = text(data, "dtype") if data.dtype.kind == "V" else None
+    if kind is not None:
         return np.asarray(data[()]).view(dtypes.numpy_dtype(dtypes.standardize(kind)))
     if data.dtype.kind not in "fiubcS":
         check.fail("load", f"{data.name} holds no numbers but {data.dtype}")
@@ -334,13 +345,19 @@ def names(holder: Any, name: str) -> list[str] | None:
 
 def _attribute(holder: Any, name: str) -> Any:
     """The texts of an attribute, which is held against its size before it is read; ``None`` if there is none."""
+    from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  (compiled, without stubs)
+
     if name not in holder.attrs:
         return None
     stored = holder.attrs.get_id(name)
     count = math.prod(stored.shape) if stored.shape is not None else 0
     if stored.dtype.kind not in "SOf" or count > _MAX_NAMES or count * stored.dtype.itemsize > limits.MAX_TEXT:
         refuse(holder.file, f"attribute {name} holds {count} values of {stored.dtype}, which is no list of names")
-    return holder.attrs[name]
+    if stored.dtype.kind != "O":
+        return holder.attrs[name]
+    info = h5o.get_info(holder.id)
+    found = _texts[info.fileno, info.addr, name]
+    return found[0] if stored.shape == () else found
 
 
 def put_names(holder: Any, name: str, values: Sequence[str]) -> None:
