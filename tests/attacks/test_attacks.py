@@ -20,6 +20,9 @@ from tests.attacks import corpus
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (sys.prefix, sys.base_prefix, str(ROOT / "nyala"), str(ROOT / "tests"), *mimetypes.knownfiles)
 
+INNER = ("new", "got", "got_archive")
+"""What ``get_file`` makes in a folder of its own, and clears away by names within that."""
+
 
 def watched(format: str, folder: Path) -> dict[str, Any]:
     """What happened in a process that loaded the attacks of this format."""
@@ -41,14 +44,15 @@ def problems(attack: corpus.Attack, row: dict[str, Any]) -> Iterator[str]:
     own = (row["path"], str(Path(row["path"]).parent / "cache"))
     for event, what in row["events"]:
         if event == "open":
-            if not what.startswith((*own, *LIBRARIES)) and not what.isdigit():
+            if not what.startswith((*own, *LIBRARIES)) and not what.isdigit() and not (download and what in INNER):
                 yield f"it opened {what}"
         elif event == "import":
             if what.split(".")[0] in (corpus.CANARY, "webbrowser", "antigravity"):
                 yield f"it imported {what}"
         elif not (
             (download and event.startswith("urllib."))
-            or (download and event.startswith(("os.", "shutil.")) and what.startswith(own[1]))
+            or (download and event.startswith(("os.", "shutil.", "tempfile.")) and what.startswith(own[1]))
+            or (download and event == "os.rmdir" and what in INNER)
             or (row["path"].endswith(".pkl") and event == "pickle.find_class")  # the user's own call of pickle.loads
         ):
             yield f"it caused {event} {what}"
