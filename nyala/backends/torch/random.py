@@ -60,6 +60,12 @@ def _uniform(shape: Sequence[int], seed: Tensor, dtype: Any) -> Tensor:
     return torch.rand(tuple(shape), generator=_generator(seed, device), dtype=native_dtype(dtype), device=device)
 
 
+def _dropout(inputs: Tensor, rate: float, noise_shape: Sequence[int], seed: Tensor) -> Tensor:
+    """By one product, whose gradient is another; choosing by a mask takes three passes more."""
+    factors = _uniform(noise_shape, seed, "float32").ge_(rate).mul_(1.0 / (1.0 - rate))
+    return inputs * factors.to(inputs.dtype)
+
+
 def _normal(shape: Sequence[int], seed: Tensor, dtype: Any) -> Tensor:
     device = default_device()
     return torch.randn(tuple(shape), generator=_generator(seed, device), dtype=native_dtype(dtype), device=device)
@@ -117,6 +123,6 @@ def _categorical(logits: Tensor, num_samples: int, seed: Tensor, dtype: Any) -> 
 
 
 natives: dict[str, Callable[..., Any]] = {
-    "_uniform": _uniform, "_normal": _normal, "_truncated_normal": _truncated_normal, "_randint": _randint,
+    "_uniform": _uniform, "_dropout": _dropout, "_normal": _normal, "_truncated_normal": _truncated_normal, "_randint": _randint,
     "_gamma": _gamma, "_binomial": _binomial, "_shuffle": _shuffle, "_categorical": _categorical,
 }  # fmt: skip
