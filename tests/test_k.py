@@ -195,6 +195,29 @@ def test_values_and_phases(backend: str) -> None:
     assert tuple(mean.shape) == tuple(var.shape) == (4,)
 
 
+IN_GRAPHS = {
+    "random_normal": (lambda x: x + 0 * K.random_normal(shape=(K.shape(x)[0], K.shape(x)[1], 4)), lambda a: a),
+    "zeros": (lambda x: x + K.zeros(K.shape(x)), lambda a: a),
+    "reshape": (lambda x: K.reshape(x, (-1, K.shape(x)[1] * 4)), lambda a: a.reshape(len(a), -1)),
+    "slice": (lambda x: x[:, : K.shape(x)[1] // 2], lambda a: a[:, : a.shape[1] // 2]),
+    "arange": (lambda x: x[..., 0] + K.cast(K.arange(0, K.shape(x)[1]), "float32"), lambda a: a[..., 0] + np.arange(6)),
+    "switch": (lambda x: K.switch(K.sum(x) > 1e9, lambda: x, lambda: x * 2), lambda a: a * 2),
+    "map_fn": (lambda x: K.map_fn(lambda t: t + K.max(x), x), lambda a: a + a.max()),
+    "foldl": (lambda x: K.foldl(lambda a, b: a + b, K.permute_dimensions(x, (1, 0, 2))), lambda a: a.sum(1)),
+    "rnn": (lambda x: K.rnn(lambda t, s: (t + s[0], [t + s[0]]), x, [K.zeros_like(x[:, 0])])[0], lambda a: a.sum(1)),
+}
+
+
+@pytest.mark.parametrize("name", IN_GRAPHS)
+def test_sizes_and_functions_in_a_graph(name: str, backend: str) -> None:
+    """Of symbolic tensors whose sizes are not known yet, and functions that name other ones."""
+    fn, wanted = IN_GRAPHS[name]
+    x = layers.Input((None, 4))
+    data = _a(3, 6, 4)
+    found = nyala.Model(x, fn(x))(data)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), wanted(data), rtol=1e-5, atol=1e-5)
+
+
 def test_print_tensor(backend: str, capfd: Any) -> None:
     x = layers.Input((2,))
     model = nyala.Model(x, K.print_tensor(x * 2.5, "seen:"))

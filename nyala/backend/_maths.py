@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import string
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from nyala._typing import Axis, DType, Nest, Tensor, TensorLike
 from nyala.backends import dtypes
 from nyala.base import check, config, scope
 from nyala.base.variable import Variable
+from nyala.graph.node import Node, OpCall
+from nyala.graph.symbolic import SymbolicTensor
 from nyala.ops import (
     abs,
     arange,
@@ -32,7 +35,6 @@ from nyala.ops import (
     not_equal,
     reshape,
     round,
-    shape,
     sign,
     sin,
     sqrt,
@@ -166,6 +168,41 @@ def _product(sizes: Sequence[int]) -> int:
     return total
 
 
+def shape(x: TensorLike) -> tuple[Any, ...]:
+    """The shape; what a symbolic tensor does not know yet as scalars of the graph."""
+    known = ops.shape(x)
+    if not isinstance(x, SymbolicTensor) or None not in known:
+        return known
+    return tuple(_Size.of(_size_of, x, i) if n is None else n for i, n in enumerate(known))
+
+
+def _size_of(x: Tensor, axis: int) -> Any:
+    return ops.shape(x)[axis]
+
+
+class _Size(SymbolicTensor):
+    """A size that is not known yet: the graph computes it, as an int where the backend's shapes are ints."""
+
+    @classmethod
+    def of(cls, fn: Callable[..., Any], *args: Any) -> _Size:
+        out = cls((), "int32", backend=next(x.backend for x in args if isinstance(x, SymbolicTensor)))
+        Node(OpCall(fn), args, {}, out)
+        return out
+
+
+def _arithmetic(name: str) -> None:
+    def method(plain: Callable[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda a, b: _Size.of(fn, a, b) if isinstance(b, (int, _Size)) else plain(a, b)
+
+    fn = getattr(operator, name)
+    setattr(_Size, f"__{name}__", method(getattr(SymbolicTensor, f"__{name}__"), fn))
+    setattr(_Size, f"__r{name}__", method(getattr(SymbolicTensor, f"__r{name}__"), lambda a, b: fn(b, a)))
+
+
+for _name in ("add", "sub", "mul", "floordiv", "mod"):
+    _arithmetic(_name)
+
+
 def flatten(x: TensorLike) -> Tensor:
     return ops.reshape(x, (-1,))
 
@@ -227,9 +264,9 @@ def zeros(shape: Sequence[int], dtype: DType = None, name: str | None = None) ->
 
 
 def _filled(fill: Any, shape: Any, dtype: DType, name: str | None) -> Any:
-    value = fill(shape, dtypes.numpy_dtype(dtypes.standardize(dtype or config.floatx())))
     if scope.deferred() is None:
-        return ops.convert_to_tensor(value)
+        return (ops.ones if fill is np.ones else ops.zeros)(shape, dtype)
+    value = fill(shape, dtypes.numpy_dtype(dtypes.standardize(dtype or config.floatx())))
     return scope.made_once(lambda: Variable(value, trainable=False, name=name))
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 NAMES = ("jax", "torch", "tensorflow")
 
+WITHOUT_DISPATCH = ("jax.numpy", "jax.numpy.fft", "jax.numpy.linalg", "jax.image", "jax.nn", "jax.scipy.special")
+"""Modules of functions that offer no way to take tensors of others, which symbolic tensors are."""
+
 _loaded: dict[str, Backend] = {}
 _lock = threading.RLock()
 

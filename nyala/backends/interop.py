@@ -7,6 +7,10 @@ from typing import Any
 from nyala import backends
 
 
+class NoValue(TypeError):
+    """A function asked a symbolic tensor for its value."""
+
+
 class ForeignProtocols:
     """Lets ``jnp.tanh(x)``, ``torch.tanh(x)``, ``tf.nn.tanh(x)`` take a Variable, or record a node for a symbolic tensor.
 

@@ -9,8 +9,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from nyala import backends
 from nyala.compat import names, tensorflow
 from nyala.compat.facade import Facade, exists, facade, near
+from nyala.graph.recorded import record_functions
 
 
 class Finder(MetaPathFinder, Loader):
@@ -112,6 +114,7 @@ def _in_forkserver(forkserver: Any) -> None:
 _AFTER: dict[str, Callable[[Any], None]] = {
     "multiprocessing.spawn": _in_spawned,
     "multiprocessing.forkserver": _in_forkserver,
+    **dict.fromkeys(backends.WITHOUT_DISPATCH, record_functions),
 }
 """Modules that are changed as soon as the program imports them."""
 

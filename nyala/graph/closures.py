@@ -77,6 +77,27 @@ def _loaded(code: types.CodeType, *operations: str) -> Iterator[str]:
             yield from _loaded(inner, *operations)
 
 
+def with_values(fn: Any, values: dict[int, Any]) -> Any:
+    """``fn`` with values in place of the symbolic tensors, given by their ids, that it names."""
+    if isinstance(fn, functools.partial):
+        args, kwargs = tree.map(lambda x: values.get(id(x), x), (fn.args, fn.keywords))
+        return functools.partial(with_values(fn.func, values), *args, **kwargs)
+    if not _is_users(fn):
+        return fn
+
+    def value(x: Any) -> Any:
+        if isinstance(x, (list, tuple, dict)):
+            return tree.map(value, x)
+        return values.get(id(x), with_values(x, values) if any(id(n) in values for n in named_by(x)) else x)
+
+    cells = tuple(c if c == types.CellType() else types.CellType(value(c.cell_contents)) for c in fn.__closure__ or ())
+    loaded = {n: value(fn.__globals__[n]) for n in _loaded(fn.__code__, "LOAD_GLOBAL") if n in fn.__globals__}
+    defaults = None if fn.__defaults__ is None else tuple(map(value, fn.__defaults__))
+    made = types.FunctionType(fn.__code__, {**fn.__globals__, **loaded}, fn.__name__, defaults, cells)
+    made.__kwdefaults__ = fn.__kwdefaults__
+    return functools.update_wrapper(made, fn)
+
+
 class GraphFunction:
     """``fn`` as a graph, made once a signature, that is run with the values of its arguments and of what it names."""
 

@@ -15,7 +15,7 @@ from nyala import backends
 from nyala._typing import Nest
 from nyala.backends.base import BackendBase, TensorSpec
 from nyala.base import tree
-from nyala.graph.symbolic import SymbolicTensor
+from nyala.graph.symbolic import SymbolicTensor, leaves_of
 
 _BATCH = (120, 168)
 _OTHER = (360, 216)
@@ -46,11 +46,28 @@ def infer(fn: Callable[..., Nest], args: Any, kwargs: Any, backend: BackendBase)
 
     Raises what ``fn`` raises; a result whose shape depends on values raises too.
     """
+    flat = leaves_of((args, kwargs))
+    sized = any(isinstance(x, SymbolicTensor) and is_size(x) for x in flat)
+    try:
+        return _infer(fn, args, kwargs, flat, sized, backend)
+    except Exception:
+        # Axes that were moved: what they come from tells which sizes agree.
+        moved = not sized and any(isinstance(x, SymbolicTensor) and None in x.shape[1:] for x in flat)
+        if not moved:
+            raise
+        try:
+            return _infer(fn, args, kwargs, flat, True, backend)
+        except Exception:
+            pass  # the first error is the clear one
+        raise
+
+
+def _infer(fn: Callable[..., Nest], args: Any, kwargs: Any, flat: list[Any], back: bool, backend: BackendBase) -> Nest:
+    """``back``: values are made up for what the symbolic tensors come from, not for themselves."""
     leaves, treedef = tree.flatten_with_structure((args, kwargs))
     sources: dict[int, SymbolicTensor] = {}
-    sized = any(isinstance(x, SymbolicTensor) and is_size(x) for x in leaves)
-    for x in leaves:
-        _find_sources(x, sources, sized)
+    for x in flat:
+        _find_sources(x, sources, back)
     specs = [x.spec for x in sources.values()]
 
     def run(*values: Any) -> Nest:
@@ -98,6 +115,8 @@ def _find_sources(x: Any, into: dict[int, SymbolicTensor], sized: bool) -> None:
 
 
 def _value_of(x: Any, known: dict[int, Any]) -> Any:
+    if isinstance(x, slice):
+        return slice(*(_value_of(v, known) for v in (x.start, x.stop, x.step)))
     if not isinstance(x, SymbolicTensor):
         return x
     if id(x) not in known:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ from nyala._typing import Nest
 from nyala.backends.base import BackendBase, TensorSpec
 from nyala.base import check, naming, tree
 from nyala.graph.infer import infer, is_size
-from nyala.graph.symbolic import SymbolicTensor
+from nyala.graph.symbolic import SymbolicTensor, leaves_of
 
 
 class Called:
@@ -76,7 +78,7 @@ class Node:
         self.operation = operation
         self.args = args
         self.kwargs = kwargs
-        self.inputs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, SymbolicTensor)]
+        self.inputs = [x for x in leaves_of((args, kwargs)) if isinstance(x, SymbolicTensor)]
         self.outputs = outputs
         self.flat_outputs = tree.flatten(outputs)
         self.call_index = len(operation._call_nodes)
@@ -123,12 +125,23 @@ def _alone(found: list[Any]) -> Any:
     return found[0] if len(found) == 1 else found
 
 
+_FUNCTIONS = (types.FunctionType, functools.partial)
 _inferred: dict[Any, Nest] = {}
 _MAX_INFERRED = 4096
 
 
 def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Nest:
-    """Add the call of an op (or of a backend's own function) to the graph; returns its symbolic outputs."""
+    """Add the call of an op (or of a backend's own function) to the graph; returns its symbolic outputs.
+
+    Functions among the arguments (branches, bodies of loops) may name other symbolic tensors.
+    """
+    functions = [x for x in tree.flatten((args, kwargs)) if isinstance(x, _FUNCTIONS)]
+    if functions and not isinstance(fn, _Closed):
+        from nyala.graph.closures import named_by
+
+        named = list({id(x): x for f in functions for x in named_by(f)}.values())
+        if named:
+            return record(_Closed(fn, named), (named, args, kwargs), {})
     kwargs = dict(kwargs)
     node_name = kwargs.pop("name", None) if "name" in kwargs and not _takes_name(fn) else None
     backend = backend_of_inputs((args, kwargs))
@@ -150,6 +163,22 @@ def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     outputs = symbolic_outputs(specs, backend)
     Node(OpCall(fn, node_name), args, kwargs, outputs)
     return outputs
+
+
+class _Closed:
+    """A function whose arguments hold functions that name symbolic tensors, as one of these tensors, too."""
+
+    def __init__(self, fn: Callable[..., Any], named: list[SymbolicTensor]):
+        self.fn = fn
+        self.named = named
+        self.__name__ = getattr(fn, "__name__", "function")
+
+    def __call__(self, values: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from nyala.graph.closures import with_values
+
+        known = {id(x): value for x, value in zip(self.named, values)}
+        args, kwargs = tree.map(lambda x: with_values(x, known) if isinstance(x, _FUNCTIONS) else x, (args, kwargs))
+        return self.fn(*args, **kwargs)
 
 
 def _takes_name(fn: Callable[..., Any]) -> bool:

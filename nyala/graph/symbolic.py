@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from nyala import backends
 from nyala._typing import DType, Shape
 from nyala.backends import dtypes
 from nyala.backends.base import TensorSpec
-from nyala.backends.interop import ForeignProtocols
-from nyala.base import check, naming, old
+from nyala.backends.interop import ForeignProtocols, NoValue
+from nyala.base import check, naming, old, tree
 from nyala.base.operators import Operators
 
 if TYPE_CHECKING:
@@ -18,10 +19,35 @@ if TYPE_CHECKING:
 
 
 class OldShape(tuple[int | None, ...]):
-    """A shape with what that of a tensor of TensorFlow has: programs for older Keras call it."""
+    """A shape with what that of a tensor of TensorFlow has: programs for older Keras call it, and TensorFlow's functions."""
+
+    def __getitem__(self, key: Any) -> Any:
+        found = tuple.__getitem__(self, key)
+        return OldShape(found) if isinstance(key, slice) else found
 
     def as_list(self) -> list[int | None]:
         return list(self)
+
+    def is_fully_defined(self) -> bool:
+        return None not in self
+
+    def num_elements(self) -> int | None:
+        return None if None in self else math.prod(self)  # type: ignore[arg-type]
+
+    def concatenate(self, other: Any) -> OldShape:
+        return OldShape((*self, *other))
+
+    def with_rank_at_least(self, rank: int) -> OldShape:
+        """The shape. Raises ValueError if it has fewer axes."""
+        if len(self) < rank:
+            raise ValueError(f"the shape {tuple(self)} must have {rank} axes or more")
+        return self
+
+    def with_rank(self, rank: int) -> OldShape:
+        """The shape. Raises ValueError if it has another number of axes."""
+        if len(self) != rank:
+            raise ValueError(f"the shape {tuple(self)} must have {rank} axes")
+        return self
 
     @property
     def ndims(self) -> int:
@@ -29,6 +55,27 @@ class OldShape(tuple[int | None, ...]):
 
     rank = ndims
     dims = property(as_list)
+
+
+class OldDType(str):
+    """The name of a dtype with what a dtype of TensorFlow has."""
+
+    @property
+    def base_dtype(self) -> OldDType:
+        return self
+
+    @property
+    def name(self) -> str:
+        return str(self)
+
+    @property
+    def as_numpy_dtype(self) -> Any:
+        return dtypes.numpy_dtype(self).type
+
+    is_floating = property(lambda self: self in dtypes.FLOATS)
+    is_integer = property(lambda self: self in dtypes.INTS)
+    is_complex = property(lambda self: self in dtypes.COMPLEX)
+    is_bool = property(lambda self: self == "bool")
 
 
 class SymbolicTensor(Operators, ForeignProtocols):
@@ -52,7 +99,7 @@ class SymbolicTensor(Operators, ForeignProtocols):
         backend: BackendBase | None = None,
     ):
         self.shape: tuple[int | None, ...] = OldShape(None if n is None else int(n) for n in shape)
-        self.dtype = dtypes.standardize(dtype)
+        self.dtype = OldDType(dtypes.standardize(dtype))
         self.sparse = bool(sparse)
         self.ragged = bool(ragged)
         self.record_history = record_history
@@ -81,7 +128,7 @@ class SymbolicTensor(Operators, ForeignProtocols):
         return node.operation, node.call_index, self.index
 
     def _as_foreign(self, backend: Any) -> Any:
-        raise TypeError(
+        raise NoValue(
             f"a function of {backend.name} was called on the symbolic tensor {self!r}, which has no values. "
             f"Use the function of that name in nyala.ops, or wrap the call: nyala.layers.Lambda(lambda x: f(x))(x)"
         )
@@ -96,7 +143,7 @@ class SymbolicTensor(Operators, ForeignProtocols):
         return lambda *args, **kwargs: record(method, (self, *args), kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise TypeError(
+        raise NoValue(
             f"NumPy was called on the symbolic tensor {self!r}, which has no values. "
             "Use the function of that name in nyala.ops, or wrap the call in a Lambda layer"
         )
@@ -115,9 +162,12 @@ class SymbolicTensor(Operators, ForeignProtocols):
             raise TypeError(f"cannot iterate over the symbolic tensor {self!r}: its first axis has no known length")
         return (self[i] for i in range(self.shape[0]))
 
-    def reshape(self, *shape: Any) -> Any:
+    def reshape(self, *shape: Any, order: str = "C", **options: Any) -> Any:
+        """``order`` and ``options`` are those of NumPy's and JAX's functions, which call this method."""
         from nyala import ops
 
+        if order != "C" or any(v is not None for v in options.values()):
+            check.fail(self, f"reshape of a symbolic tensor takes order='C' only, got {order!r}, {options}")
         return ops.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
 
     def squeeze(self, axis: Any = None) -> Any:
@@ -156,6 +206,14 @@ class SymbolicTensor(Operators, ForeignProtocols):
     def __repr__(self) -> str:
         extra = "".join(f", {k}=True" for k in ("sparse", "ragged") if getattr(self, k))
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}{extra}, name={self.name}>"
+
+
+def leaves_of(nest: Any) -> list[Any]:
+    """The leaves of a nest, the bounds of slices among them."""
+    found: list[Any] = []
+    for x in tree.flatten(nest):
+        found += (x.start, x.stop, x.step) if isinstance(x, slice) else (x,)
+    return found
 
 
 def is_symbolic(x: Any) -> bool:

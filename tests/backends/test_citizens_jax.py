@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 import nyala as keras
 from nyala import backends, layers
+from nyala.graph.recorded import record_functions
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 4)).astype("float32")
@@ -197,6 +201,34 @@ def test_methods_of_arrays_are_recorded(fn):
     outputs, want = fn(inputs), fn(jnp.asarray(X))
     assert outputs.shape == (None, *want.shape[1:])
     np.testing.assert_allclose(keras.Model(inputs, outputs)(X), want, rtol=1e-5)
+
+
+RECORDED = {
+    "sin": lambda np_, x: np_.sin(x),
+    "add": lambda np_, x: np_.add(x, 1.0),
+    "list": lambda np_, x: np_.concatenate([x, np_.cos(x)], axis=-1),
+    "reshape": lambda np_, x: np_.reshape(x, (-1, 2, 2)),
+    "einsum": lambda np_, x: np_.einsum("bi,bj->bij", x, x),
+    "where": lambda np_, x: np_.where(x > 0, x, 0.0),
+    "several": lambda np_, x: np_.split(x, 2, axis=1)[1],
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_functions_are_recorded_under_compat(name):
+    """What ``compat.install()`` makes of ``jax.numpy``, here of a copy of it."""
+    recorded = types.ModuleType("recorded")
+    recorded.__dict__.update(
+        {n: getattr(jnp, n) for n in ("sin cos add concatenate reshape einsum where split").split()}
+    )
+    record_functions(recorded)
+    inputs = keras.Input((4,))
+    outputs, want = RECORDED[name](recorded, inputs), RECORDED[name](jnp, jnp.asarray(X))
+    assert outputs.shape == (None, *want.shape[1:])
+    np.testing.assert_allclose(keras.Model(inputs, outputs)(X), want, rtol=1e-5)
+    assert recorded.add.reduce(jnp.ones(3)) == 3 and pickle.loads(pickle.dumps(recorded.sin)) is jnp.sin
+    with pytest.raises(TypeError, match=r"add got incompatible shapes"):
+        recorded.add(jnp.ones(3), jnp.ones(2))
 
 
 # -- layers around functions -------------------------------------------------------------------------------------------

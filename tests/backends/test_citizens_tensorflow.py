@@ -407,6 +407,16 @@ SYMBOLIC = {
         lambda x: tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.zeros(tf.shape(x)[0], tf.int32), logits=x),
         A,
     ),
+    "map_fn": (lambda x: tf.map_fn(lambda t: t * 2 + tf.reduce_sum(x), x), A),
+    "vectorized_map": (lambda x: tf.vectorized_map(lambda t: tf.reduce_sum(t, 0), x), SEQ),
+    "while_loop": (lambda x: tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y + x), [0, x])[1], A),
+    "cond": (lambda x: tf.cond(tf.reduce_sum(x) > 0, lambda: x, lambda: 2 * x), A),
+    "switch_case": (lambda x: tf.switch_case(tf.cast(tf.reduce_sum(x), tf.int32), [lambda: x, lambda: -x]), A),
+    "rfft": (lambda x: tf.abs(tf.signal.rfft(x)), A),
+    "stft": (lambda x: tf.abs(tf.signal.stft(tf.reshape(x, (-1, 24)), 8, 4)), SEQ),
+    "grayscale_to_rgb": (lambda x: tf.image.grayscale_to_rgb(x[..., :1]), IMAGE),
+    "sobel": (lambda x: tf.image.sobel_edges(x), IMAGE),
+    "slice by shape": (lambda x: x[:, : tf.shape(x)[1] // 2], SEQ),
     "mixed": (lambda x: ops.mean(layers.Dense(3, kernel_initializer="ones")(tf.nn.relu(x)), axis=-1), A),
 }
 

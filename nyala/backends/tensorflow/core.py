@@ -38,6 +38,13 @@ _OF_STORAGE = frozenset({
 })  # fmt: skip
 
 
+_NOT_DISPATCHED = (
+    (tf, "map_fn vectorized_map while_loop switch_case"),
+    (tf.signal, "rfft rfft2d rfft3d irfft irfft2d irfft3d"),
+)
+"""Functions of tensors that TensorFlow has forgotten when it gave the others its dispatcher."""
+
+
 class Backend(BackendBase):
     name = "tensorflow"
     loops_in_one_call = True
@@ -50,6 +57,9 @@ class Backend(BackendBase):
         # TF watches what is a tf.Variable; ours has what it asks of one (see foreign_protocol).
         tf.Variable.register(Variable)
         _Recorder().register()
+        for home, names in _NOT_DISPATCHED:
+            for name in names.split():
+                setattr(home, name, tf.__internal__.dispatch.add_dispatch_support(getattr(home, name)))
         checkpoint.install()
         # A user's tf.function converts what it calls; our code needs no conversion, which is slow and warns. No public way.
         plain = (autograph.DoNotConvert("nyala"), autograph.DoNotConvert("importlib"))
@@ -373,5 +383,6 @@ class _Recorder(tf.__internal__.dispatch.GlobalOpDispatcher):
         if any(isinstance(x, SymbolicTensor) for x in tree.flatten((args, kwargs))):
             from nyala.graph.node import record
 
-            return record(op, tuple(args), kwargs)
+            # A name that TensorFlow gave itself would be taken in a graph where the function is run again.
+            return record(op, tuple(args), {k: v for k, v in kwargs.items() if k != "name"})
         return self.NOT_SUPPORTED
