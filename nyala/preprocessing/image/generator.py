@@ -71,11 +71,14 @@ class ImageDataGenerator:
         self.samplewise_std_normalization = samplewise_std_normalization
         self.zca_whitening = zca_whitening
         self.zca_epsilon = zca_epsilon
-        self.rotation_range = rotation_range
+        self.rotation_range = check.number_in(self, "rotation_range", rotation_range)
+        for name, shift in (("width", width_shift_range), ("height", height_shift_range)):
+            for amount in shift if isinstance(shift, (list, tuple, np.ndarray)) else [shift]:
+                check.number_in(self, f"{name}_shift_range", amount)
         self.width_shift_range = width_shift_range
         self.height_shift_range = height_shift_range
-        self.shear_range = shear_range
-        self.channel_shift_range = channel_shift_range
+        self.shear_range = check.number_in(self, "shear_range", shear_range)
+        self.channel_shift_range = check.number_in(self, "channel_shift_range", channel_shift_range)
         self.fill_mode = check.one_of(self, "fill_mode", fill_mode, transforms.FILL_MODES)
         self.cval = cval
         self.horizontal_flip = horizontal_flip

@@ -365,6 +365,8 @@ class DataFrameIterator(_FileIterator):
             image_data_generator, target_size, color_mode, data_format, save_to_dir, save_prefix, save_format, subset,
             interpolation, keep_aspect_ratio, dtype,
         )  # fmt: skip
+        if not hasattr(dataframe, "iloc"):
+            check.fail(self, f"takes a pandas DataFrame, got {type(dataframe).__name__}", TypeError)
         df = dataframe.copy()
         self.directory = os.fspath(directory or "")
         self.x_col = x_col
@@ -405,6 +407,8 @@ class DataFrameIterator(_FileIterator):
         for column in [*columns, *([weight_col] if weight_col else [])]:
             if column not in df.columns:
                 check.fail(self, f"the table has no column {column!r}.{check.nearest(column, map(str, df.columns))}")
+        if weight_col and df[weight_col].dtype.kind not in "biuf":
+            check.fail(self, f"the sample weights in column {weight_col!r} must be numbers", TypeError)
         if not all(isinstance(name, str) for name in df[self.x_col]):
             check.fail(self, f"the names in column {self.x_col!r} must be strings", TypeError)
         if self.class_mode == "multi_output" and not isinstance(y_col, (list, tuple)):
