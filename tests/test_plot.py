@@ -192,7 +192,12 @@ def test_subclassed_models() -> None:
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
-    [({"rankdir": "UP"}, "rankdir"), ({"dpi": 0}, "dpi"), ({"shapes": True}, "unknown argument 'shapes'")],
+    [
+        ({"rankdir": "UP"}, "rankdir"),
+        ({"splines": "wavy"}, "splines"),
+        ({"dpi": 0}, "dpi"),
+        ({"shapes": True}, "unknown argument 'shapes'"),
+    ],
 )
 def test_errors(kwargs: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):

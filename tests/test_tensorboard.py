@@ -186,6 +186,11 @@ def test_no_profiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         fit(nyala, tmp_path, profile_batch=1)
 
 
+def test_write_images_says_what_it_needs() -> None:
+    with pytest.warns(UserWarning, match="writes nothing without histogram_freq"):
+        nyala.callbacks.TensorBoard(write_images=True)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [

@@ -18,6 +18,7 @@ from nyala.layers.input import InputLayer
 from nyala.models.model import Model
 
 _RANKDIRS = ("TB", "BT", "LR", "RL")
+_SPLINES = ("ortho", "curved", "polyline", "line", "spline", "none", "true", "false", "compound")
 _OWN_FORMATS = ("png", "svg", "jpg", "jpeg", "pdf", "webp", "gif", "bmp", "tiff")
 
 
@@ -244,6 +245,7 @@ def _checked(
 ) -> Graph:  # fmt: skip
     check.one_of("plot_model", "rankdir", rankdir, _RANKDIRS)
     check.positive_int("plot_model", "dpi", dpi)
+    check.one_of("plot_model", "splines", splines, _SPLINES)
     layer_range = kwargs.pop("layer_range", None)
     check.no_extra("plot_model", kwargs, ("show_shapes", "show_dtype", "expand_nested", "layer_range"))
     look = _Look(show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable, expand_nested)

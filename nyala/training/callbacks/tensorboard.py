@@ -159,6 +159,10 @@ class TensorBoard(Callback):
         self.histogram_freq = check.non_negative_int(self, "histogram_freq", histogram_freq)
         self.write_graph = write_graph
         self.write_images = write_images
+        if write_images and not histogram_freq:
+            warnings.warn(
+                "TensorBoard: write_images=True writes nothing without histogram_freq, which says when", stacklevel=3
+            )
         self.write_steps_per_second = write_steps_per_second
         if update_freq not in ("epoch", "batch"):
             check.positive_int(self, "update_freq ('epoch', 'batch' or a number of steps)", update_freq)
@@ -193,8 +197,8 @@ class TensorBoard(Callback):
             )
         if self.write_graph:
             self._write_model()
-        if self.embeddings_freq:
-            self._tables()
+        if self.embeddings_freq and not self._tables():
+            warnings.warn("TensorBoard: embeddings_freq writes nothing: the model has no Embedding layer", stacklevel=2)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._last_batch = -1
