@@ -260,6 +260,18 @@ def test_lookups(tmp_path: Path) -> None:
         loaded.e3(tf.constant([["q"]]))
 
 
+def test_lookups_of_other_backends(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with nyala.backend_scope("torch"):
+        m = nyala.Sequential([nyala.Input((2,), dtype="int64"), layers.Hashing(5)])
+        m.export(tmp_path / "m", verbose=False)
+        loaded = tf.saved_model.load(str(tmp_path / "m"))
+        np.testing.assert_array_equal(loaded.serve(tf.constant(INTS)), m.predict(INTS, verbose=0))
+    with nyala.backend_scope("jax"), pytest.raises(ValueError, match=r"Python on jax.*to_backend\('tensorflow'\)"):
+        nyala.Sequential([nyala.Input((2,), dtype="int64"), layers.Hashing(5)]).export(tmp_path / "j")
+
+
 def test_python_code_is_not_exported(tmp_path: Path) -> None:
     with nyala.backend_scope("tensorflow"):
         text = layers.TextVectorization(**VOCABULARY, standardize=lambda x: x)

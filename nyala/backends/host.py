@@ -11,6 +11,7 @@ import numpy as np
 
 from nyala import backends
 from nyala.backends import dtypes
+from nyala.base import check
 
 
 class _For(threading.local):
@@ -42,7 +43,13 @@ def call(
 
     in_ops: ``(words, x) -> tensor``, the same in the words of ``backends.tensorflow.texts``, for files.
     """
-    if _for.file and in_ops is not None and backend.name == "tensorflow":
+    if _for.file and in_ops is not None:
+        if backend.name != "tensorflow":
+            check.fail(
+                "export",
+                f"lookups and hashes are Python on {backend.name}, which no file holds; "
+                "model.to_backend('tensorflow').export(...) writes them as ops",
+            )
         from nyala.backends.tensorflow import texts
 
         return texts.cast(in_ops(texts, x), dtype)

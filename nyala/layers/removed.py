@@ -354,7 +354,7 @@ class RandomFourierFeatures(Layer):
         return ops.cos(ops.add(ops.divide(ops.matmul(inputs, self.unscaled_kernel), self.kernel_scale), self.bias))
 
 
-def _cauchy(shape: Shape, dtype: Any = None) -> Tensor:
+def _cauchy(shape: Any, dtype: Any = None) -> Tensor:
     """The Fourier transform of exp(-abs(x)), by the inverse of its distribution."""
     uniform = initializers.RandomUniform(0.0, 1.0)(shape, dtype)
     return ops.tan(ops.multiply(ops.subtract(uniform, 0.5), math.pi))

@@ -14,6 +14,7 @@ from jax.experimental import jax2tf
 
 from nyala import backends
 from nyala._typing import Nest
+from nyala.backends import host
 from nyala.backends.jax.core import join, native_dtype, split, strong
 from nyala.backends.jax.step import _Root
 from nyala.backends.savedmodel import Archive
@@ -38,7 +39,7 @@ def endpoint(backend: Any, fn: Callable[..., Nest], signature: list[Nest], archi
     def pure(values: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
         nonlocal static
         root = _Root(dict(zip(known, values)))
-        with root, backends.backend_scope(backend):
+        with root, backends.backend_scope(backend), host.for_file():
             tensors, static = split(fn(*tree.unflatten(treedef, inputs)))
         new = {**root.missed, **{v: None for v in root.written if v not in known}}
         known.update(new)

@@ -202,7 +202,7 @@ class CSVLogger(Callback):
             if self._kept is not None and self._there():  # not before the first line: a backup may have said what stays
                 os.truncate(self.filename, self._kept)
             self._kept, before, logs = None, self._there(), logs or {}
-            rows = []
+            rows: list[list[Any]] = []
             if self.keys is None:
                 self.keys = sorted(logs)
                 if not any(k.startswith("val_") for k in self.keys):
