@@ -37,7 +37,6 @@ __all__ = [
     "stop_gradient",
     "switch",
     "unstack",
-    "vectorize",
     "vectorized_map",
     "while_loop",
 ]

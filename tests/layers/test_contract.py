@@ -13,6 +13,7 @@ import pytest
 
 from nyala import backends, layers, ops
 from nyala.base import tree
+from nyala.base.variable import Variable
 from tests.layers.cases import CASES, Case
 
 by_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
@@ -216,39 +217,31 @@ def test_mask(case: Case, backend: str) -> None:
 
 
 @functools.lru_cache(maxsize=None)
-def reference_gradients(case_index: int) -> list[np.ndarray]:
-    """Those of the jax backend, which the others must agree with."""
-    with backends.backend_scope("jax"):
-        return gradients(CASES[case_index])
-
-
-def gradients(case: Case) -> list[np.ndarray]:
+def gradients(case_index: int, name: str) -> list[np.ndarray]:
     """Of a random linear function of the output, by inputs and trainable weights."""
-    layer, want = built(case), expected(case)
-    backend = backends.current()
-    inputs = tree.map(ops.convert_to_tensor, data(case))
-    factors = ops.convert_to_tensor(np.random.default_rng(2).normal(size=want.output.shape).astype("float32"))
+    case = CASES[case_index]
+    with backends.backend_scope(name) as backend:
+        layer, want = built(case), expected(case)
+        factors = ops.convert_to_tensor(np.random.default_rng(2).normal(size=want.output.shape).astype("float32"))
+        # Variables, so that one trace gives all gradients; compiled, which is faster where each new operation is compiled.
+        inputs = [Variable(x, dtype=x.dtype.name) for x in _listed(data(case))]
+        wanted = [*([] if case.high else inputs), *layer.trainable_variables]
 
-    def loss(*xs: Any) -> Any:
-        y = layer(*_nested(case, xs), training=case.train)
-        return ops.sum(ops.multiply(y, factors))
+        def loss() -> Any:
+            y = layer(*_nested(case, [x.value for x in inputs]), training=case.train)
+            return ops.sum(ops.multiply(y, factors))
 
-    variables = layer.trainable_variables
-
-    def run(*xs: Any) -> list[Any]:
-        found = [] if case.high else backend.grad(loss, xs)[1]
-        return [*found, *(backend.value_and_grad(lambda: loss(*xs), variables)()[1] if variables else [])]
-
-    # Compiled as one, which is faster where each new operation is compiled.
-    found = backend.compile(run, layer.variables)(*_listed(inputs))
-    return [backend.to_numpy(g) for g in found]
+        run = backend.compile(lambda: backend.value_and_grad(loss, wanted)()[1], [*inputs, *layer.variables])
+        return [backend.to_numpy(g) for g in run()] if wanted else []
 
 
 @by_case
 def test_gradients(case: Case, backend: str, deviation: Any) -> None:
+    """The backends agree."""
     deviation(f"layers/{case.id}/gradients")
-    got = gradients(case)
+    index = CASES.index(case)
+    got = gradients(index, backend)
     assert all(np.isfinite(g).all() for g in got)
     assert any(np.abs(g).max() > 0 for g in got) or not got
-    for ours, theirs in zip(got, reference_gradients(CASES.index(case)), strict=True):
+    for ours, theirs in zip(got, gradients(index, "jax"), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=max(1e-4, 2e-5 * np.abs(theirs).max()))
