@@ -154,6 +154,19 @@ def test_function_with_a_learning_phase(backend: str) -> None:
         K.function([x], [out], updates=[(1, 2)])
 
 
+def test_what_is_left_of_a_session(backend: str) -> None:
+    x, hidden, out = _graph()
+    data, model = _a(5, 4), nyala.Model(x, out)
+    with pytest.warns(nyala.base.old.OldSpelling, match="no sessions"):
+        nyala.base.old.forget()
+        session = K.get_session()
+    found, kernel, nothing = session.run([out, model.layers[1].kernel, None], {x: data, K.learning_phase(): 0})
+    np.testing.assert_allclose(found, model.predict(data, verbose=0), rtol=1e-5)
+    assert kernel.shape == (4, 3) and nothing is None
+    with session.as_default():
+        np.testing.assert_allclose(session.run(hidden, {x: data}), K.function([x], [hidden])([data])[0])
+
+
 def test_gradients(backend: str) -> None:
     """By an inner tensor, an input and a weight: those of y = w tanh(k x + b) in closed form."""
     x, hidden, out = _graph()
@@ -232,8 +245,8 @@ def test_settings_and_what_is_gone() -> None:
     assert K.image_data_format() == "channels_first" and K.image_dim_ordering() == "th"
     K.set_image_data_format("channels_last")
     assert (K.is_int_dtype("uint8"), K.is_int_dtype("bool"), K.is_float_dtype("bfloat16")) == (True, False, True)
-    with pytest.raises(AttributeError, match=r"there are no sessions"):
-        K.get_session()
+    with pytest.raises(AttributeError, match=r"a model has its own"):
+        K.get_graph()
     with pytest.raises(AttributeError, match=r"no attribute 'foo'"):
         K.foo
 

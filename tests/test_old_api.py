@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import nyala
+from nyala import backend as K
 from nyala import layers, losses, metrics, ops, optimizers
 from nyala.base import old
+from nyala.compat import initializations, recurrent
 
 ROW: Any = lambda cls, args, kwargs, **today: (cls, args, kwargs, today)  # noqa: E731
 
@@ -74,8 +76,6 @@ def test_old_arguments_of_others(name: str, older: dict[str, Any], today: dict[s
 
 
 def test_initializers_as_functions_of_older_keras(backend: str) -> None:
-    from nyala.compat import initializations
-
     seen: list[Any] = []
     of_shape = lambda shape: seen.append(shape) or np.ones(shape)  # noqa: E731
     of_name = lambda shape, name: seen.append(name) or initializations.uniform(shape, scale=0.25, name=name)  # noqa: E731
@@ -556,7 +556,6 @@ def test_a_symbolic_loss(backend: str) -> None:
     inputs = layers.Input((4,))
     hidden = layers.Dense(2)(inputs)
     model = nyala.Model(inputs, layers.Dense(4)(hidden))
-    K = nyala.backend
     with pytest.warns(old.OldSpelling, match="add_loss"):
         model.add_loss(K.sum(K.square(hidden), axis=-1))
     model.compile("sgd", "mse")
@@ -577,7 +576,6 @@ def _auto_encoder() -> Any:
 def test_a_loss_that_names_tensors_of_the_model(backend: str) -> None:
     """As the variational autoencoders of 2016 to 2018 wrote it; metrics and methods, too."""
     x, _ = _data()
-    K = nyala.backend
     inputs, code, gate = _auto_encoder()
 
     class Program:
@@ -612,7 +610,6 @@ def test_a_loss_that_names_tensors_of_the_model(backend: str) -> None:
 
 def test_a_layer_that_names_tensors_of_the_graph(backend: str) -> None:
     x, _ = _data()
-    K = nyala.backend
     inputs, code, gate = _auto_encoder()
 
     class Penalty(layers.Layer):
@@ -644,3 +641,107 @@ def test_shapes_of_symbolic_tensors() -> None:
     assert x.shape == (None, 4, 5, 3)
     with pytest.raises(ValueError, match="contradicts its shape"):
         x.set_shape((None, 3, 5, 3))
+
+
+class Running(recurrent.Recurrent):
+    """As in Keras 1: weights from ``keras.initializations``, products before the loop, the rest in ``step``."""
+
+    def __init__(self, output_dim: int, **kwargs: Any):
+        self.output_dim = output_dim
+        super().__init__(**kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        self.states = [None]
+        self.W = initializations.get("one")((input_shape[2], self.output_dim), name="W")
+        self.b = K.zeros((self.output_dim,), name="b")
+        self.trainable_weights = [self.W, self.b]
+
+    def preprocess_input(self, x: Any) -> Any:
+        return recurrent.time_distributed_dense(x, self.W, self.b)
+
+    def get_constants(self, x: Any) -> Any:
+        return [K.sum(x, axis=(1, 2))[:, None]]
+
+    def step(self, x: Any, states: Any) -> Any:
+        before, total = states
+        h = 0.5 * before
+        h += x + total  # a new tensor on every backend
+        return h, [h]
+
+
+class Gated(layers.LSTM):
+    def step(self, x: Any, states: Any) -> Any:
+        h, states = super().step(x, states)
+        return h * 2.0, states
+
+
+def test_recurrent_layers_of_steps(backend: str) -> None:
+    x = np.random.default_rng(0).random((2, 4, 3), dtype="float32")
+    h, wanted = 0, []
+    for t in range(4):
+        h = 0.5 * h + x[:, t].sum(1) + x.sum((1, 2))
+        wanted.append(h)
+    inputs = layers.Input((4, 3))
+    model = nyala.Sequential([inputs, Running(2, return_sequences=True)])
+    np.testing.assert_allclose(model.predict(x, verbose=0)[..., 1].T, wanted, rtol=1e-5)
+    last = Running(2, return_state=True, go_backwards=True)(x)
+    assert [tuple(y.shape) for y in last] == [(2, 2), (2, 2)]
+    model.add(Gated(2))
+    model.compile("sgd", "mse")
+    assert len(model.trainable_weights) == 5
+    before = model.get_weights()[0]
+    model.fit(x, np.ones((2, 2)), verbose=0)
+    assert not np.array_equal(before, model.get_weights()[0])
+    plain, gated = layers.LSTM(2), Gated(2)
+    gated.build(x.shape)
+    plain.build(x.shape)
+    plain.set_weights(gated.get_weights())
+    np.testing.assert_allclose(*(ops.convert_to_numpy(y) for y in (gated(x), plain(x) * 2)), rtol=1e-5)
+    assert gated.output_dim == 2 and gated.inner_init((2, 2), name="U").shape == (2, 2)
+
+
+def test_graph_of_named_nodes() -> None:
+    graph = recurrent.Graph()
+    graph.add_input("a", input_shape=(3,))
+    graph.add_input("b", input_shape=(3,))
+    graph.add_node(layers.Dense(2), "hidden", inputs=["a", "b"], merge_mode="sum")
+    graph.add_node(layers.Dense(1), "end", input="hidden", create_output=True)
+    with pytest.raises(ValueError, match=r"no node \['x'\]"):
+        graph.add_output("y", input="x")
+    graph.add_output("wide", inputs=["hidden", "a"])
+    graph.compile("sgd", {"end": "mse", "wide": "mae"})
+    data = {"a": np.ones((4, 3)), "b": np.zeros((4, 3)), "end": np.ones((4, 1)), "wide": np.ones((4, 5))}
+    assert graph.fit(data, nb_epoch=2, validation_data=data, verbose=0).history.keys() >= {"loss", "val_loss"}
+    found = graph.predict(data, verbose=0)
+    assert {n: y.shape for n, y in found.items()} == {"end": (4, 1), "wide": (4, 5)} and graph.count_params() == 11
+    np.testing.assert_allclose(graph.evaluate(data, verbose=0), graph.test_on_batch(*graph._split(data)), rtol=1e-5)
+
+
+def test_metrics_of_keras_1(backend: str) -> None:
+    from nyala.metrics import older
+
+    y = np.array([1, 1, 0, 0, 1, 0], "float32")
+    p = np.array([0.9, 0.2, 0.8, 0.1, 0.7, 0.3], "float32")
+    for name, wanted in {"precision": 2 / 3, "recall": 2 / 3, "fmeasure": 2 / 3, "matthews_correlation": 1 / 3}.items():
+        found = getattr(older, name)(ops.convert_to_tensor(y), ops.convert_to_tensor(p))
+        np.testing.assert_allclose(ops.convert_to_numpy(found), wanted, rtol=1e-5)
+    assert metrics.get("fmeasure") is older.fmeasure and metrics.get("fbeta_score") is older.fbeta_score
+
+
+TENSORFLOW_1 = [
+    ("AdamOptimizer", (0.5, 0.8), optimizers.Adam(0.5, 0.8, epsilon=1e-8)),
+    ("GradientDescentOptimizer", (0.5,), optimizers.SGD(0.5)),
+    ("MomentumOptimizer", (0.5, 0.25), optimizers.SGD(0.5, 0.25)),
+    ("RMSPropOptimizer", (0.5,), optimizers.RMSprop(0.5, epsilon=1e-10)),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "wanted"), TENSORFLOW_1, ids=lambda x: x if isinstance(x, str) else "")
+def test_optimizers_of_tensorflow_1(name: str, args: Any, wanted: Any) -> None:
+    from nyala.compat.old import TFOptimizer
+
+    tf = pytest.importorskip("tensorflow")
+    found = TFOptimizer(getattr(tf.compat.v1.train, name)(*args)).get_config()
+    assert {**found, "name": ""} == {**wanted.get_config(), "name": ""}
+    with pytest.raises(TypeError, match="expected a name"):
+        optimizers.get(tf.compat.v1.train.ProximalGradientDescentOptimizer(0.1))

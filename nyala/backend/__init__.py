@@ -7,6 +7,7 @@ from nyala.backend._maths import __all__ as _maths
 from nyala.backend._nn import *  # noqa: F403
 from nyala.backend._nn import __all__ as _nn
 from nyala.backend._session import (
+    Session,
     batch_get_value,
     batch_set_value,
     cast_to_floatx,
@@ -15,6 +16,7 @@ from nyala.backend._session import (
     dtype,
     eval,
     function,
+    get_session,
     get_uid,
     get_value,
     get_variable_shape,
@@ -66,8 +68,9 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    *_maths, *_nn, "backend", "batch_get_value", "batch_set_value", "cast_to_floatx", "clear_session", "constant",
-    "count_params", "dtype", "epsilon", "eval", "floatx", "function", "get_uid", "get_value", "get_variable_shape", "gradients",
+    *_maths, *_nn, "Session", "backend", "batch_get_value", "batch_set_value", "cast_to_floatx", "clear_session", "constant",
+    "count_params", "dtype", "epsilon", "eval", "floatx", "function", "get_session", "get_uid", "get_value", "get_variable_shape",
+    "gradients",
     "image_data_format", "image_dim_ordering", "in_test_phase", "in_train_phase", "int_shape", "is_float_dtype",
     "is_int_dtype", "is_keras_tensor", "is_placeholder", "is_sparse", "is_tensor", "is_variable", "learning_phase",
     "learning_phase_scope", "moving_average_update", "name_scope", "ndim", "placeholder", "print_tensor", "reset_uids",

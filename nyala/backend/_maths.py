@@ -259,15 +259,15 @@ def ones(shape: Sequence[int], dtype: DType = None, name: str | None = None) -> 
 
 
 def zeros(shape: Sequence[int], dtype: DType = None, name: str | None = None) -> Any:
-    """A tensor; in an optimizer's ``get_updates`` a variable, as these always were in Keras 1 and 2."""
+    """A tensor; a variable, as these always were in Keras 1 and 2, with a name and in an optimizer's ``get_updates``."""
     return _filled(np.zeros, shape, dtype, name)
 
 
 def _filled(fill: Any, shape: Any, dtype: DType, name: str | None) -> Any:
-    if scope.deferred() is None:
+    if scope.deferred() is None and name is None:
         return (ops.ones if fill is np.ones else ops.zeros)(shape, dtype)
     value = fill(shape, dtypes.numpy_dtype(dtypes.standardize(dtype or config.floatx())))
-    return scope.made_once(lambda: Variable(value, trainable=False, name=name))
+    return scope.made_once(lambda: Variable(value, trainable=scope.deferred() is None, name=name))
 
 
 def ones_like(x: TensorLike, dtype: DType = None, name: str | None = None) -> Tensor:

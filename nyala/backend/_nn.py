@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nyala import activations, ops, random
+from nyala import activations, backends, ops, random
 from nyala._typing import DType, Nest, Shape, Tensor, TensorLike
 from nyala.backend._maths import repeat_elements
 from nyala.base import check, config, tree
@@ -316,6 +316,7 @@ def rnn(
     if go_backwards:
         inputs = tree.map(lambda x: ops.flip(x, 0), inputs)
         mask = None if mask is None else ops.flip(mask, 0)
+    step_function = backends.user_code(step_function)
     more = list(constants or ())
     start = [ops.convert_to_tensor(s) for s in initial_states]
 

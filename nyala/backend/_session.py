@@ -364,13 +364,49 @@ def _sources(x: SymbolicTensor, stop: SymbolicTensor | None = None) -> list[Symb
 # -- gone --------------------------------------------------------------------------------------------------------------
 
 
+class Session:
+    """What is left of a session: ``run`` computes symbolic tensors from those that are fed, and reads variables.
+
+    The configuration (memory of a device, threads) is the backend's own matter and read by nobody.
+    """
+
+    graph: Any = None
+
+    def __init__(self, target: str = "", graph: Any = None, config: Any = None):
+        old.tell("tf.Session(...)", "left out, for there are no sessions")
+
+    def run(self, fetches: Any, feed_dict: Any = None) -> Any:
+        """The values of a nest of symbolic tensors, variables, tensors and ``None``, as NumPy arrays."""
+        fed = {x: v for x, v in (feed_dict or {}).items() if isinstance(x, SymbolicTensor)}
+        phase = [v for x, v in (feed_dict or {}).items() if not isinstance(x, SymbolicTensor)]
+        flat = [x for x in tree.flatten(fetches) if x is not None]
+        found = iter(function([*fed, 0], flat)([*fed.values(), phase[0] if phase else 0]) if flat else ())
+        return tree.map(lambda x: None if x is None else next(found), fetches)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def as_default(self) -> Session:
+        return self
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        """There is nothing to close."""
+
+
+def get_session() -> Session:
+    """Keras 1 and 2: see ``Session``."""
+    return Session()
+
+
 def set_session(session: Any) -> None:
     """Keras 1 and 2: nothing, for there are no sessions; how much memory a device gives is the backend's own option."""
     old.tell("K.set_session(...)", "left out, for there are no sessions")
 
 
 _GONE = {
-    "get_session": "there are no sessions: values are computed at once, K.get_value(x) reads them",
     "get_graph": "there is no global graph; a model has its own",
     "manual_variable_initialization": "variables have their value from the start",
     "control_dependencies": "statements run in the order in which they stand",

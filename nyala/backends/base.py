@@ -296,6 +296,11 @@ class BackendBase:
 
     has_layouts: bool = False
     """Whether ``nyala.distribution`` works: the methods ``make_mesh``, ``make_layout``, ``lay_out``, ``join_processes``."""
+
+    def rule_of(self, optimizer: Any) -> tuple[str, dict[str, Any]] | None:
+        """The class and the arguments of our optimizer with the rule of one of the library's own older ones."""
+        return None
+
     instead_of_layouts: str = ""
     """What there is where it does not."""
 

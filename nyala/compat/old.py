@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nyala import layers
+from nyala import layers, optimizers
 from nyala.base import check, naming, old
 from nyala.models import Functional
 
@@ -107,6 +107,12 @@ class OldConvolution:
 
 
 Convolution2D, Convolution3D = OldConvolution(layers.Conv2D), OldConvolution(layers.Conv3D)
+
+
+def TFOptimizer(optimizer: Any, iterations: Any = None) -> Any:
+    """Keras 1 and 2: an optimizer of TensorFlow 1, which is one of ours of the same rule."""
+    old.tell("TFOptimizer(optimizer)", "an optimizer of keras.optimizers")
+    return optimizers.get(optimizer)
 
 
 def multi_gpu_model(model: Any, gpus: Any = None, cpu_merge: bool = True, cpu_relocation: bool = False) -> Any:

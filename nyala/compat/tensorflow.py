@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import nullcontext
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -28,10 +29,25 @@ _PARENTS = frozenset({"tensorflow.compat", "tensorflow.compat.v1", "tensorflow.c
 """Packages on the way to an old path of ``tf.keras``, which must be importable without TensorFlow."""
 
 _OF_TENSORFLOW_1 = (
-    "ConfigProto", "GPUOptions", "Session", "div", "log", "logging", "random_normal", "random_uniform", "set_random_seed",
-    "to_float", "to_int32", "truncated_normal",
+    "ConfigProto", "GPUOptions", "arg_max", "batch_gather", "count_nonzero", "div", "log", "logging", "matrix_band_part",
+    "random_crop", "random_normal", "random_uniform", "set_random_seed", "space_to_depth", "to_double", "to_float",
+    "to_int32", "to_int64", "truncated_normal", "global_variables_initializer", "train.AdadeltaOptimizer",
+    "train.AdagradOptimizer", "train.AdamOptimizer", "train.FtrlOptimizer", "train.GradientDescentOptimizer",
+    "train.MomentumOptimizer", "train.RMSPropOptimizer", "image.resize_bicubic", "image.resize_bilinear",
+    "image.resize_images", "image.resize_nearest_neighbor",
 )  # fmt: skip
 """Names that programs for Keras on TensorFlow 1 use beside it, and that mean the same in ``tf.compat.v1``."""
+
+
+class Graph:
+    """What ``tf.get_default_graph()`` gives: programs enter it around ``predict`` in a thread."""
+
+    def as_default(self) -> Any:
+        return nullcontext(self)
+
+    def finalize(self) -> None:
+        """There is nothing to finish."""
+
 
 _lock = threading.RLock()
 _loading = False
@@ -104,9 +120,17 @@ def adopt(tf: Any) -> None:
         setattr(tf, name, facade(path))
         setattr(tf.compat.v2, name, facade(path))
     tf.compat.v1.keras = facade("")
-    for name in _OF_TENSORFLOW_1:
+    for path in _OF_TENSORFLOW_1:
+        home, _, name = path.rpartition(".")
+        here, older = (getattr(tf, home), getattr(tf.compat.v1, home)) if home else (tf, tf.compat.v1)
+        if name not in here.__dict__:
+            setattr(here, name, getattr(older, name))
+    from nyala.backend import Session, clear_session
+
+    stand_ins = {"Session": Session, "get_default_graph": Graph, "reset_default_graph": clear_session}
+    for name, value in stand_ins.items():
         if name not in tf.__dict__:
-            setattr(tf, name, getattr(tf.compat.v1, name))
+            setattr(tf, name, value)
     tf.__path__ = [p for p in tf.__path__ if isinstance(p, str) and os.path.isdir(p)]
     # TensorFlow keeps and uses an old copy of Keras; its modules hold each other, a program must not find them.
     for name in [n for n in sys.modules if n == _LEGACY or n.startswith(f"{_LEGACY}.")]:

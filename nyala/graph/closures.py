@@ -21,13 +21,15 @@ def named_by(fn: Any) -> list[SymbolicTensor]:
     """
     home = getattr(fn, "__globals__", None)
     found: dict[int, SymbolicTensor] = {}
-    seen: dict[int, Any] = {}
+    seen: dict[Any, Any] = {}
     todo = [fn]
     while todo:
         x = todo.pop()
-        if id(x) in seen:
+        # A method is made anew whenever it is asked for.
+        key = (id(x.__func__), id(x.__self__)) if isinstance(x, types.MethodType) else id(x)
+        if key in seen:
             continue
-        seen[id(x)] = x
+        seen[key] = x
         if isinstance(x, SymbolicTensor):
             found[id(x)] = x
         elif isinstance(x, functools.partial):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nyala import schedules
+from nyala import backends, schedules
 from nyala._typing import Config, Identifier
 from nyala.base import configurable, registry
 from nyala.optimizers import legacy
@@ -29,6 +29,10 @@ def get(identifier: Identifier) -> Any:
     """An optimizer from a name, a config, a class or an object; ``None`` stays ``None``."""
     if isinstance(identifier, str) and registry.find("optimizer", identifier) is None:
         identifier = identifier.lower()
+    elif not isinstance(identifier, (Optimizer, str, Mapping)):
+        for backend in backends.in_process():
+            if (rule := backend.rule_of(identifier)) is not None:
+                return registry.get("optimizer", {"class_name": rule[0], "config": rule[1]})
     return registry.get("optimizer", identifier)
 
 

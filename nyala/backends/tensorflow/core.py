@@ -45,6 +45,32 @@ _NOT_DISPATCHED = (
 """Functions of tensors that TensorFlow has forgotten when it gave the others its dispatcher."""
 
 
+_RULES = {
+    "AdadeltaOptimizer": ("Adadelta", {"_lr": "learning_rate", "_rho": "rho", "_epsilon": "epsilon"}),
+    "AdagradOptimizer": (
+        "Adagrad",
+        {"_learning_rate": "learning_rate", "_initial_accumulator_value": "initial_accumulator_value"},
+    ),
+    "AdamOptimizer": ("Adam", {"_lr": "learning_rate", "_beta1": "beta_1", "_beta2": "beta_2", "_epsilon": "epsilon"}),
+    "GradientDescentOptimizer": ("SGD", {"_learning_rate": "learning_rate"}),
+    "MomentumOptimizer": (
+        "SGD",
+        {"_learning_rate": "learning_rate", "_momentum": "momentum", "_use_nesterov": "nesterov"},
+    ),
+    "RMSPropOptimizer": (
+        "RMSprop",
+        {
+            "_learning_rate": "learning_rate",
+            "_decay": "rho",
+            "_momentum": "momentum",
+            "_epsilon": "epsilon",
+            "_centered": "centered",
+        },
+    ),
+}
+"""TensorFlow 1's optimizers: the rule, and where they keep its arguments."""
+
+
 class Backend(BackendBase):
     name = "tensorflow"
     loops_in_one_call = True
@@ -244,6 +270,12 @@ class Backend(BackendBase):
         self, fn: Callable[..., Nest], variables: Sequence[Variable] = (), *, jit: bool | None = None
     ) -> Callable[..., Nest]:
         return step.compile_loop(self, fn, jit)
+
+    def rule_of(self, optimizer: Any) -> tuple[str, dict[str, Any]] | None:
+        if not isinstance(optimizer, tf.compat.v1.train.Optimizer) or type(optimizer).__name__ not in _RULES:
+            return None
+        name, kept = _RULES[type(optimizer).__name__]
+        return name, {ours: getattr(optimizer, theirs) for theirs, ours in kept.items()}
 
     foreign_state = (tf.Module, tf.Variable)
 

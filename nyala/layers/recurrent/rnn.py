@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from nyala import backends, ops
 from nyala._typing import Config, Identifier, Nest, Tensor
-from nyala.base import check, tree
+from nyala.base import check, old, tree
 from nyala.base.variable import Variable
 from nyala.layers.base import Layer
 from nyala.layers.input_spec import InputSpec
@@ -207,9 +207,23 @@ class _BuiltIn(RNN):
 
     def __getattr__(self, name: str) -> Any:
         cell = self.__dict__.get("cell")
-        if cell is None or name.startswith("_") or name not in cell.__dict__:
+        found = next((n for n in (name, *old.LAYER_ARGUMENTS.get(name, ())) if cell and n in cell.__dict__), "_")
+        if found.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(cell, name)
+        value = getattr(cell, found)
+        if name in ("init", "inner_init"):  # in Keras 1 they made a variable of a shape
+            return lambda shape, name=None: Variable(value, tuple(shape), name=name)
+        return value
+
+    def step(self, x: Tensor, states: Any) -> tuple[Tensor, list[Tensor]]:
+        """One step: ``(output, new states)``. A subclass may define it, as in Keras 1 and 2.0, calling this one."""
+        return self.cell(x, states)
+
+    def _loop(self, sequences: Nest, states: Any, mask: Any, training: bool | None) -> tuple[Nest, Any]:
+        if type(self).step is _BuiltIn.step:
+            return super()._loop(sequences, states, mask, training)
+        step = backends.user_code(self.step)
+        return rnn.rnn(step, sequences, states, mask=mask, sequences=self.return_sequences, unroll=self.unroll)
 
     def config_value(self, name: str) -> Any:
         own = name in RNN.config_order or name == "activity_regularizer"
