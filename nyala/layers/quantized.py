@@ -35,11 +35,10 @@ def quantize(layer: Any, mode: Any = None, type_check: bool = True, config: Any 
     if mode is None and config is None:
         config = getattr(layer, "quantization_config", None)
     config = quantizers.resolve(layer, mode, config)
-    if config.mode in ("gptq", "awq"):
+    if config.mode in _BY_DATA:
         check.fail(
             layer,
-            f"{config.mode} looks at data, which Nyala does not do yet; use Int8QuantizationConfig or "
-            "Int4QuantizationConfig(block_size=...)",
+            f"{config.mode} looks at data, which a layer alone does not see: use model.quantize(config=...)",
             NotImplementedError,
         )
     plain = getattr(type(layer), "_swapped_from", (type(layer),))[0]
@@ -49,6 +48,14 @@ def quantize(layer: Any, mode: Any = None, type_check: bool = True, config: Any 
             f"a subclass of {found[0].__name__} is only quantized with type_check=False" if found else "has no weights"
         )
         check.fail(layer, f"cannot be quantized to {config.mode!r}: {why}", NotImplementedError)
+    become_quantized(layer, config)
+
+
+_BY_DATA = ("gptq", "awq")
+
+
+def become_quantized(layer: Any, config: Any) -> None:
+    """Give a layer the class and the policy of the config's mode, and the ints for its floats."""
     wanted = policy.get(f"{config.policy_mode(layer.dtype_policy)}_from_{layer.dtype_policy.name}")
     with backends.backend_scope(layer._find_backend()):
         layer.quantization_config = config
@@ -67,12 +74,16 @@ def quantize_below(model: Layer, mode: Any, config: Any, filters: Any, type_chec
             return patterns is None or bool(patterns(layer))
         return any(re.search(p, layer.name) for p in patterns)
 
-    chosen = []
-    for layer in model._flatten_layers(include_self=False):
+    def has_form(layer: Layer) -> bool:
         plain = getattr(type(layer), "_swapped_from", (type(layer),))[0]
         found = swap.parts_for(plain, config.mode)
-        if found is not None and (not type_check or found[0] is plain) and wanted(layer):
-            chosen.append(layer)
+        return found is not None and (not type_check or found[0] is plain) and wanted(layer)
+
+    if config.mode in _BY_DATA:
+        from nyala.layers import calibration
+
+        return calibration.quantize(model, config, has_form)
+    chosen = [layer for layer in model._flatten_layers(include_self=False) if has_form(layer)]
     if not chosen:
         check.fail(model, f"has no layer to quantize to {config.mode!r}" + (" by those filters" if patterns else ""))
     for layer in chosen:
@@ -80,6 +91,7 @@ def quantize_below(model: Layer, mode: Any, config: Any, filters: Any, type_chec
             check.fail(layer, f"cannot be quantized: its policy is {layer.dtype_policy.name!r}, built: {layer.built}")
     for layer in chosen:
         layer.quantize(config.mode, type_check=type_check, config=config)
+    return None
 
 
 def change_mode(layer: Any, wanted: Any) -> None:
@@ -264,6 +276,12 @@ class _Axes:
         sizes = [n for n, c in zip(scale.shape, self.of_scale) if c in self.w]
         return _laid_out(ops.reshape(scale, sizes), "".join(letters), self.w)
 
+    def rows(self, x: np.ndarray) -> np.ndarray:
+        """An array of inputs with a row for each sum, in the order of the kernel's rows."""
+        summed = [self.x.index(self.w[i]) for i in self.reduced]
+        others = [i for i in range(x.ndim) if i not in summed]
+        return x.transpose(*others, *summed).reshape(-1, int(np.prod([x.shape[i] for i in summed])))
+
     def back(self, dy: Tensor, w: Tensor, x: Tensor) -> Tensor:
         """The gradient by ``x`` of its product with the kernel."""
         there = "".join(c for c in self.x if c in self.w + self.out)
@@ -410,6 +428,71 @@ class _Int4Kernel(_Ints):
             axes = self._axes(len(x.shape))
             x = _rounded(x, quantizer, tuple(i for i, c in enumerate(axes.x) if c not in axes.out))
         return self._product(x, ops.cast(self._decoded(), self.compute_dtype))
+
+
+class GroupedKernel(_Int4Kernel):
+    """The kernel as a matrix of ints (outputs, inputs), with a scale and a zero for each output and group of inputs.
+
+    4-bit ints stand two in a byte across the outputs, those of other sizes one.
+    """
+
+    dtype_policy: Any
+
+    def _stored(self) -> dict[str, Variable]:
+        found = super()._stored()
+        return {n: found[n] for n in ("bias", *(n for n in found if n != "bias")) if n in found}
+
+    @staticmethod
+    def axes_of(layer: Any, rank: int) -> _Axes:
+        axes = _Axes(getattr(layer, "equation", "...a,ab->...b"), rank)
+        if axes.reduced != tuple(range(len(axes.reduced))):
+            check.fail(layer, "is quantized by data only where the kernel's first axes are those that are summed over")
+        return axes
+
+    def _encode(self, w: Tensor) -> dict[str, Tensor]:
+        rows, columns = self._sizes()
+        size = rows if self.dtype_policy.group_size == -1 else self.dtype_policy.group_size
+        most = 2**self.dtype_policy.weight_bits - 1
+        q, scale, zero = functions.in_blocks(ops, ops.reshape(w, (rows, columns)), size, (0, most))
+        return self._grouped(ops.cast(ops.transpose(q), "uint8"), ops.transpose(scale), ops.transpose(zero))
+
+    def _grouped(self, q: Tensor, scale: Any, zero: Any, groups: Any = None, factors: Any = None) -> dict[str, Tensor]:
+        rows = self._sizes()[0]
+        size = rows if self.dtype_policy.group_size == -1 else self.dtype_policy.group_size
+        packed = functions.pack_int4(q, axis=0, dtype="uint8")[0] if self.dtype_policy.weight_bits == 4 else q
+        found = {
+            "kernel": packed,
+            "kernel_scale": ops.convert_to_tensor(scale),
+            "kernel_zero": ops.cast(zero, "uint8"),
+            "awq_scales": ops.ones((rows,)) if factors is None else ops.convert_to_tensor(factors),
+            "g_idx": _blocks_of(rows, size) if groups is None else ops.cast(groups, "float32"),
+        }
+        return {n: v for n, v in found.items() if n in ("kernel", *self._beside)}
+
+    @property
+    def kernel(self) -> Tensor:
+        """The matrix of ints, unpacked."""
+        q = self._main.raw_value
+        if self.dtype_policy.weight_bits != 4:
+            return q
+        return functions.unpack_int4(q, self._sizes()[1], axis=0, dtype="uint8")
+
+    def _decoded(self) -> Tensor:
+        q = GroupedKernel.kernel.fget(self)  # type: ignore[attr-defined]
+        scale, zero, groups = (self.__dict__[n].raw_value for n in ("kernel_scale", "kernel_zero", "g_idx"))
+        matrix = _from_blocks(q, scale, zero, groups, -1)
+        if "awq_scales" in self._beside:
+            matrix = ops.divide(matrix, self.__dict__["awq_scales"].raw_value)
+        return ops.reshape(ops.transpose(matrix), self._main_shape)
+
+    def _linear(self, x: Any, training: bool | None) -> Tensor:
+        return self._product(x, ops.cast(self._decoded(), self.compute_dtype))
+
+
+class _ScaledKernel(GroupedKernel):
+    """And inputs multiplied by factors, by which the matrix is divided."""
+
+    _beside = ("kernel_scale", "kernel_zero", "awq_scales", "g_idx")
 
 
 def _rounded(x: Any, quantizer: Any, axis: Any) -> Tensor:
@@ -655,6 +738,10 @@ PARTS: dict[tuple[str, type], type] = {
     ("int4", EinsumDense): _Int4Kernel,
     ("int4", Embedding): _Int4Table,
     ("int4", ReversibleEmbedding): _Int4Reversible,
+    ("gptq", Dense): GroupedKernel,
+    ("gptq", EinsumDense): GroupedKernel,
+    ("awq", Dense): _ScaledKernel,
+    ("awq", EinsumDense): _ScaledKernel,
     ("float8", Dense): _Float8Kernel,
     ("float8", EinsumDense): _Float8Kernel,
 }

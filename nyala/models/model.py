@@ -164,7 +164,8 @@ class Model(Trainer, Layer):
         """Store the weights of the Dense, EinsumDense and Embedding layers in few bits; see ``Layer.quantize``.
 
         Args:
-            mode: ``"int8"``, ``"int4"`` or ``"float8"``. config: in place of it, a config of ``nyala.quantizers``.
+            mode: ``"int8"``, ``"int4"`` or ``"float8"``. config: in place of it, a config of ``nyala.quantizers``; a ``GPTQConfig``
+                or ``AWQConfig``, which look at data, quantize the Dense and EinsumDense layers of the model's blocks.
             filters: which layers: a regular expression for a part of the name, a list of them, or ``layer -> bool``.
             type_check: as for ``Layer.quantize``.
 
@@ -177,6 +178,10 @@ class Model(Trainer, Layer):
         self._check_built("quantize")
         quantized.quantize_below(self, mode, config, filters, type_check)
         self._forget_steps()
+
+    def get_quantization_layer_structure(self, mode: str | None = None) -> dict[str, Any] | None:
+        """To override: ``{"pre_block_layers": [...], "sequential_blocks": [...]}``; "gptq" and "awq" quantize the blocks."""
+        return None
 
     # -- looking at it -----------------------------------------------------------------------------------------------
 

@@ -187,7 +187,7 @@ class _Calibrated(QuantizationConfig):
             setattr(self, name, value)
 
     def config_value(self, name: str) -> Any:
-        return None if name in ("dataset", "tokenizer") else super().config_value(name)
+        return None if name in ("dataset", "tokenizer", "quantization_layer_structure") else super().config_value(name)
 
     @classmethod
     def from_config(cls, config: Config) -> Self:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import nyala
-from nyala import ops
+from nyala import layers, ops
+from nyala.quantizers import calibrated
 
 RNG = np.random.default_rng(0)
 VECTORS, INDICES = RNG.normal(size=(2, 4, 8)).astype("float32"), RNG.integers(0, 6, (2, 4))
@@ -263,3 +264,80 @@ def test_attention_in_a_file(tmp_path: Path) -> None:
     assert sum(x.quantization_mode == "int8" for x in again._flatten_layers()) == 4
     np.testing.assert_array_equal(again.predict(VECTORS, verbose=0), y)
     np.testing.assert_allclose(np.asarray(keras.models.load_model(tmp_path / "m.keras")(VECTORS)), y, atol=1e-5)
+
+
+# -- by data -------------------------------------------------------------------------------------------------------------
+
+
+def test_calibrated_weights() -> None:
+    """What data say of the inputs makes the products' error smaller than rounding alone."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 48)) @ rng.normal(size=(48, 48)) * np.exp(rng.normal(size=48))
+    x[:, 7] = 0
+    w, moments = rng.normal(size=(20, 48)), x.T @ x / len(x)
+
+    def error(found: calibrated.Grouped) -> float:
+        return float(np.linalg.norm(x @ (found.floats() - w).T) / np.linalg.norm(x @ w.T))
+
+    for bits, size in ((2, 8), (3, -1), (4, 5), (8, 8)):
+        plain = error(calibrated.awq(w, moments, abs(x).mean(0), bits, size, 1))
+        scaled = error(calibrated.awq(w, moments, abs(x).mean(0), bits, size, 20))
+        one = calibrated.gptq(w, moments, bits, size)
+        ordered = calibrated.gptq(w, moments, bits, size, activation_order=True)
+        assert scaled < 0.9 * plain and error(one) < 1.03 * plain and error(ordered) < 0.8 * plain
+        assert one.ints.min() >= 0 and one.ints.max() < 2**bits
+        assert one.scales.shape == one.zeros.shape == (20, -(-48 // (48 if size == -1 else size)))
+    even = calibrated.gptq(w, moments, 4, 8, symmetric=True, per_channel=False)
+    assert (even.zeros == 8).all() and (even.scales == even.scales[0]).all()
+
+
+def _blocks() -> Any:
+    nyala.utils.set_random_seed(0)
+    tokens, table = nyala.Input((8,), dtype="int32"), layers.Embedding(32, 16)
+    a = nyala.Input((None, 16))
+    b = layers.EinsumDense("abc,cd->abd", (None, 16), name="down")(layers.Dense(24, "relu", name="up")(a))
+    block = nyala.Model(a, layers.Add()([a, b]))
+    return nyala.Model(tokens, layers.Dense(32, name="head")(block(table(tokens)))), table, [block]
+
+
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [
+        ("GPTQConfig", {}),
+        ("GPTQConfig", {"weight_bits": 8, "group_size": -1, "activation_order": True}),
+        ("AWQConfig", {}),
+    ],
+)
+def test_quantized_by_data(backend: str, config: str, options: dict[str, Any], tmp_path: Path) -> None:
+    if backend != "torch" and (options or config == "AWQConfig"):
+        pytest.skip("one backend tells")
+    texts = ["".join(chr(97 + (i * j) % 26) for j in range(12)) for i in range(4)]
+    model, table, blocks = _blocks()
+    x = np.arange(40).reshape(5, 8) % 26
+    before = model.predict(x, verbose=0)
+    structure = {"pre_block_layers": [table], "sequential_blocks": blocks}
+    options = {"num_samples": 4, "sequence_length": 8, "group_size": 8, **options}
+    made = getattr(nyala.quantizers, config)(texts, lambda t: [ord(c) - 97 for c in t], **options, quantization_layer_structure=structure)  # fmt: skip
+    model.quantize(config=made)
+    after = model.predict(x, verbose=0)
+    assert 0 < np.abs(after - before).mean() / np.abs(before).mean() < 0.15
+    up, head = blocks[0].get_layer("up"), model.get_layer("head")
+    assert up.dtype_policy.name.startswith(made.dtype_policy_string()) and head.dtype_policy.name == "float32"
+    assert up.weights[1].dtype == "uint8" and up.weights[1].shape == (24 if "weight_bits" in options else 12, 16)
+    model.save(tmp_path / "m.keras")
+    np.testing.assert_array_equal(nyala.saving.load_model(tmp_path / "m.keras").predict(x, verbose=0), after)
+
+
+def test_quantizing_by_data_says_what_it_needs() -> None:
+    model, table, blocks = _blocks()
+    config = nyala.quantizers.GPTQConfig(["abc"], None)
+    with pytest.raises(ValueError, match="sequential_blocks"):
+        model.quantize(config=config)
+    config.quantization_layer_structure = {"pre_block_layers": [table], "sequential_blocks": blocks}
+    with pytest.raises(ValueError, match="a tokenizer"):
+        model.quantize(config=config)
+    config.dataset = [np.arange(5)]
+    with pytest.raises(ValueError, match="5 tokens, fewer than sequence_length=512"):
+        model.quantize(config=config)
+    with pytest.raises(NotImplementedError, match=r"model\.quantize"):
+        blocks[0].get_layer("up").quantize(config=config)
