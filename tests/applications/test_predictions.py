@@ -41,6 +41,9 @@ def _logits(package: Any, name: str, **arguments: Any) -> np.ndarray:
     size = SIZE.get(name, 32)
     model = getattr(package.applications, name)(**arguments, weights=None, input_shape=(size, size, 3))
     _fill(model)
+    for layer in model.layers if package is keras else ():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # Keras computes with what it noted of the weights
     x = np.random.default_rng(1).uniform(-1, 1, (2, size, size, 3)).astype("float32")
     return model.predict(x * 128 + 128 if name.startswith(("Eff", "Conv", "MobileNetV3")) else x, verbose=0)
 
