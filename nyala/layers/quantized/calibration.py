@@ -12,7 +12,8 @@ from nyala import backends, ops
 from nyala.backends import dtypes
 from nyala.base import check, tracking
 from nyala.layers.base import Layer
-from nyala.layers.quantized import GroupedKernel, become_quantized
+from nyala.layers.quantized import become_quantized
+from nyala.layers.quantized.kernels import _GroupedKernel
 from nyala.quantizers import calibrated
 
 
@@ -84,7 +85,7 @@ def _watched(layers: list[Any]) -> Iterator[dict[Any, _Moments]]:
 
         def noted(x: Any, *args: Any, **kwargs: Any) -> Any:
             nonlocal axes
-            axes = axes or GroupedKernel.axes_of(layer, len(x.shape))
+            axes = axes or _GroupedKernel.axes_of(layer, len(x.shape))
             seen[layer].add(axes.rows(ops.convert_to_numpy(ops.cast(x, "float32"))).astype("float64"))
             return call(x, *args, **kwargs)
 
