@@ -38,7 +38,7 @@ SAME = [
     ROW("repeat", X[0], 3), ROW("repeat_elements", X, 2, axis=1), ROW("reshape", X, (4, 6)), ROW("reverse", X, axes=1),
     ROW("reverse", X, axes=(0, 2)), ROW("round", X * 3), ROW("sigmoid", X), ROW("sign", X), ROW("sin", X), ROW("softmax", X),
     ROW("softmax", X, axis=1), ROW("softplus", X), ROW("softsign", X), ROW("sqrt", np.abs(X)), ROW("square", X), ROW("squeeze", X[:, :1], 1),
-    ROW("stack", [X, X], axis=1), ROW("std", X, axis=1), ROW("sum", X, axis=-1, keepdims=True), ROW("tanh", X), ROW("tile", X, (1, 2, 1)),
+    ROW("stack", [X, X], axis=1), ROW("std", X, axis=1), ROW("sum", X, axis=-1, keepdims=True), ROW("sum", X, axis=np.arange(1, 3)), ROW("tanh", X), ROW("tile", X, (1, 2, 1)),
     ROW("transpose", X), ROW("var", X, axis=0), ROW("zeros", (2,)), ROW("zeros_like", X),
     ROW("switch", X > 0, X, -X),
     ROW("binary_crossentropy", ONE_HOT, P), ROW("binary_crossentropy", ONE_HOT, P, from_logits=True),

@@ -259,6 +259,12 @@ def test_merge_and_what_keras_1_alone_had() -> None:
     again = nyala.Sequential.from_config(model.get_config())
     again.set_weights(model.get_weights())
     assert set(again.predict([np.ones((4, 3)), np.ones((4, 4))], verbose=0).shape) == {4, 1}
+
+    class Between(keras1.MergeLayer):
+        def _merge_function(self, inputs: Any) -> Any:
+            return K.random_uniform((8, 1)) * inputs[0] + inputs[1]  # for batches of 8 only
+
+    assert Between()([nyala.Input((3,)), nyala.Input((3,))]).shape == (8, 3)
     assert keras1.Merge(mode="mul")([nyala.Input((3,)), nyala.Input((3,))]).shape == (None, 3)
 
 

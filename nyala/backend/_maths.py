@@ -54,6 +54,11 @@ def _floats(x: TensorLike) -> Tensor:
     return x if "float" in ops.dtype(x) else ops.cast(x, config.floatx())
 
 
+def _axes(axis: Any) -> Any:
+    """An axis or axes, which programs give as an array, too."""
+    return tuple(map(int, axis)) if isinstance(axis, np.ndarray) and axis.ndim else axis
+
+
 def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return ops.all(ops.cast(x, "bool"), axis, keepdims)
 
@@ -71,31 +76,31 @@ def argmin(x: TensorLike, axis: int = -1) -> Tensor:
 
 
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return ops.max(x, axis, keepdims)
+    return ops.max(x, _axes(axis), keepdims)
 
 
 def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return ops.min(x, axis, keepdims)
+    return ops.min(x, _axes(axis), keepdims)
 
 
 def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return ops.sum(x, axis, keepdims)
+    return ops.sum(x, _axes(axis), keepdims)
 
 
 def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return ops.prod(x, axis, keepdims)
+    return ops.prod(x, _axes(axis), keepdims)
 
 
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return ops.mean(_floats(x), axis, keepdims)
+    return ops.mean(_floats(x), _axes(axis), keepdims)
 
 
 def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return ops.var(_floats(x), axis, keepdims)
+    return ops.var(_floats(x), _axes(axis), keepdims)
 
 
 def std(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return ops.std(_floats(x), axis, keepdims)
+    return ops.std(_floats(x), _axes(axis), keepdims)
 
 
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -125,6 +125,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "obtain_input_shape": "compat.keras1.obtain_input_shape",
     },
     "": {"version": "compat.names.keras_version"},
+    "callbacks": {"BaseLogger": "callbacks.Callback"},
     "layers": {
         "AbstractRNNCell": "layers.Layer",
         "AtrousConv1D": "layers.Conv1D",
@@ -143,6 +144,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "Deconvolution2D": "layers.Conv2DTranspose",
         "Deconvolution3D": "layers.Conv3DTranspose",
         "Merge": "compat.old.Merge",
+        "_Merge": "compat.old.MergeLayer",
         "PreprocessingLayer": "layers.Layer",
         "Recurrent": "compat.recurrent.Recurrent",
         "_time_distributed_dense": "compat.recurrent.time_distributed_dense",

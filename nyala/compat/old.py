@@ -83,6 +83,16 @@ def Merge(
     )
 
 
+class MergeLayer(layers.Add):
+    """``_Merge`` of Keras 2: a layer of several inputs whose subclass says in ``_merge_function`` what becomes of them."""
+
+    def _merge_function(self, inputs: Any) -> Any:
+        return check.fail(self, "defines no _merge_function(self, inputs)", NotImplementedError)
+
+    def call(self, inputs: Any) -> Any:
+        return self._merge_function(inputs)
+
+
 class OldConvolution:
     """``Convolution2D`` as Keras 1 called it, ``(nb_filter, nb_row, nb_col)``; else the class of today in every respect."""
 

@@ -141,17 +141,32 @@ def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendB
     except Exception as small:
         # A window or a split may need more than the usual sizes, a table of positions less; if it is neither, the first
         # error is the clear one.
-        if not any(None in s.shape[1:] for s in specs):
-            raise
-        for scale, others in ((_LARGER, _OTHER), *((1, few) for few in _SMALLER)):
+        larger = ((_LARGER, _OTHER), *((1, few) for few in _SMALLER))
+        for scale, others in larger if any(None in s.shape[1:] for s in specs) else ():
             try:
                 first, second = probe(0, scale, others), probe(1, scale, others)
                 break
             except Exception:
                 continue
         else:
-            raise small from None
+            return _of_one_row(run, specs, backend, small)
     return tree.map(_merge, first, second)
+
+
+def _of_one_row(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendBase, error: Exception) -> Nest:
+    """What code gives that was written for one size of the batch: a single row broadcasts to that."""
+    outer, local.probe_batch = local.probe_batch, 1
+    try:
+        with backends.backend_scope(backend):
+            found = backend.abstract(run, tuple(_sized(s, 1, _OTHER[0]) for s in specs))
+    except Exception:
+        raise error from None
+    finally:
+        local.probe_batch = outer
+    shapes = [x.shape for x in tree.flatten(found) if isinstance(x, TensorSpec)]
+    if not shapes or any(s[:1] in ((), (1,)) or _OTHER[0] in s for s in shapes):
+        raise error from None
+    return found
 
 
 def _sized(spec: TensorSpec, batch: int, other: int) -> TensorSpec:

@@ -129,6 +129,8 @@ class Optimizer(Older, Configurable):
         self._trainable_variables: list[Variable] = []
         self._index: dict[Variable, int] = {}
         self._slots: dict[str, list[Variable | None]] = {}
+        self._averages: list[Variable] = []
+        self._accumulators: list[Variable] = []
         self._shared: dict[str, Variable] = {}
         self._no_decay: set[int] = set()
         self._excluded: tuple[set[int], list[str]] = (set(), [])
@@ -249,11 +251,14 @@ class Optimizer(Older, Configurable):
                 self._variables.insert(1, self._rate)
 
     def build(self, variables: Iterable[Variable]) -> None:
-        """Make the slots for ``variables``, on their backend. Raises TypeError if they live on two."""
-        variables = _ours(variables)
-        if self.built:
+        """Make the slots for ``variables``, on their backend. Raises TypeError if they live on two.
+
+        Called again it takes further variables in: programs for older Keras share an optimizer between models.
+        """
+        new = [v for v in _ours(variables) if v not in self._index]
+        if self.built and not new:
             return
-        found = {v.backend for v in variables}
+        found = {v.backend for v in [*self._trainable_variables, *new]}
         if len(found) > 1:
             check.fail(
                 self,
@@ -263,30 +268,32 @@ class Optimizer(Older, Configurable):
             )
         backend = found.pop() if found else backends.current()
         with backends.backend_scope(backend):
-            self._start()
-            for v in self._variables:
-                v.move_to(backend.name)
-            self._trainable_variables = variables
-            self._index = {v: i for i, v in enumerate(variables)}
+            if not self.built:
+                self._start()
+                for v in self._variables:
+                    v.move_to(backend.name)
+            self._index.update({v: len(self._index) + i for i, v in enumerate(new)})
+            self._trainable_variables = [*self._trainable_variables, *new]
             if self.use_ema:
-                self._averages = self.add_optimizer_variables(variables, "average")
+                self._averages += self.add_optimizer_variables(new, "average")
             if self.gradient_accumulation_steps:
-                self._accumulators = self.add_optimizer_variables(variables, "gradient_accumulator")
+                self._accumulators += self.add_optimizer_variables(new, "gradient_accumulator")
             for group in self.slot_groups():
-                self._slots.update({plural(slot): [] for slot in group})
-                for variable in variables:
+                for variable in new:
                     for slot in group:
                         value = self.first_slot(slot, variable)
                         made = None if value is None else self._like(variable, slot, value)
-                        self._slots[plural(slot)].append(made)
+                        self._slots.setdefault(plural(slot), []).append(made)
             with naming.at((self.name,)):
-                for name, number in self.shared.items():
+                for name, number in () if self.built else self.shared.items():
                     self._shared[name] = self._track(Variable(np.float32(number), trainable=False, name=name))
             if self.manner == "updates":
-                self._build_updates(variables, backend)
+                self._build_updates(new, backend)
             elif self.manner == "dense":
-                self._build_dense(variables)
+                self._build_dense(new)
         self._find_undecayed()
+        if self.built:
+            old.tell("one optimizer for several models", "an optimizer for each")
         self.built = True
         self._take_waiting()
 
@@ -423,7 +430,7 @@ class Optimizer(Older, Configurable):
             variables = self._trainable_variables
         else:
             variables = _ours(variables)
-            if not self.built:
+            if not self.built or any(v not in self._index for v in variables):
                 self.build(variables)
         if len(grads) != len(variables):
             check.fail(self, f"{len(grads)} gradients for {len(variables)} variables")

@@ -100,6 +100,8 @@ class Older:
     # -- get_updates ---------------------------------------------------------------------------------------------------
 
     updates: Any = ()
+    _made: dict[tuple[int, ...], list[Any]]
+    """What the first run for some variables made, by their ids."""
 
     def get_gradients(self, loss: Any, params: Sequence[Variable]) -> list[Tensor]:
         """The gradients, clipped, that this step has for ``params``."""
@@ -123,7 +125,8 @@ class Older:
 
     def _run_updates(self: Any, gradients: Sequence[Tensor], variables: list[Variable]) -> None:
         loss, self.updates = GivenLoss(gradients, variables), []
-        with scope.Deferred(self._made), _older_names(variables):
+        made = self._made.setdefault(tuple(map(id, variables)), [])
+        with scope.Deferred(made), _older_names(variables):
             if next(iter(inspect.signature(self.get_updates).parameters)) == "params":  # Keras 1
                 constraints = {v: v.constraint for v in variables if v.constraint is not None}
                 self.get_updates(variables, constraints, loss)
@@ -131,6 +134,7 @@ class Older:
                 self.get_updates(loss, variables)
 
     def _build_updates(self: Any, variables: list[Variable], backend: Any) -> None:
+        self.__dict__.setdefault("_made", {})
         for name, value in vars(self).items():
             if isinstance(value, Variable):
                 value.move_to(backend.name)
@@ -140,11 +144,10 @@ class Older:
                     f"`{name}` was computed when the optimizer was made, where older Keras built a graph, and would never "
                     "change; compute it in get_updates",
                 )
-        self._made: list[Any] = []
         # A first run makes the slots; what it assigns is dropped.
         with backend.outside_trace(), scope.StateScope():
             self._run_updates([ops.zeros(v.shape, v.dtype) for v in variables], variables)
-        self._variables += [v for v in self._made if isinstance(v, Variable)]
+        self._variables += [v for v in self._made[tuple(map(id, variables))] if isinstance(v, Variable)]
 
     # -- _resource_apply_dense -----------------------------------------------------------------------------------------
 

@@ -235,7 +235,7 @@ def make_ready(model: Any, data: Any, kind: str) -> None:
                     f"data fails: {type(error).__name__}: {error}",
                     stacklevel=2,
                 )
-    if kind == "train" and model.optimizer is not None and not model.optimizer.built and model.trainable_variables:
+    if kind == "train" and model.optimizer is not None and model.trainable_variables:
         model.optimizer.build(model.trainable_variables)
     if kind != "predict" and isinstance(data, data_.ArrayData):
         _check_labels(model, data)

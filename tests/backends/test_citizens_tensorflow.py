@@ -365,6 +365,21 @@ def test_metrics_are_called_and_defined_as_ever():
     assert model.fit(X, abs(X[:, :1]), batch_size=4, verbose=0).history["count"] == [8.0]
 
 
+def test_variables_as_arguments_of_a_tf_function():
+    """In a list, too: as programs move a target network's weights."""
+    target, weights = keras.Variable(np.zeros(3, "float32")), keras.Variable(np.ones(3, "float32"))
+
+    @tf.function
+    def update(targets, sources, tau):
+        for a, b in zip(targets, sources):
+            a.assign(b * tau + a * (1 - tau))
+        return targets[0] * 2.0
+
+    for wanted in (0.5, 0.75):
+        np.testing.assert_allclose(update([target], [weights], tf.constant(0.5)), 2 * wanted)
+        np.testing.assert_allclose(target.numpy(), wanted)
+
+
 # -- functions of TF on symbolic tensors -------------------------------------------------------------------------------
 
 A, SEQ = RNG.normal(size=(5, 6)).astype("float32"), RNG.normal(size=(3, 4, 6)).astype("float32")

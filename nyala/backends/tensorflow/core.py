@@ -83,6 +83,7 @@ class Backend(BackendBase):
         # TF watches what is a tf.Variable; ours has what it asks of one (see foreign_protocol).
         tf.Variable.register(Variable)
         _Recorder().register()
+        Variable.__tf_tracing_type__ = lambda self, context: _ItIs(self)  # type: ignore[attr-defined]
         for home, names in _NOT_DISPATCHED:
             for name in names.split():
                 setattr(home, name, tf.__internal__.dispatch.add_dispatch_support(getattr(home, name)))
@@ -376,6 +377,40 @@ class Backend(BackendBase):
         # TF has no uint32 addition on every device; the bits of int32 wrap alike.
         state.assign(tf.bitcast(tf.bitcast(seed, tf.int32) + tf.constant([0, 1]), tf.uint32))
         return distribute.own_seed(seed)
+
+
+class _ItIs(tf.types.experimental.TraceType):
+    """What a ``tf.function`` sees in an argument that is one of our variables: this very one, in lists, too."""
+
+    def __init__(self, variable: Variable):
+        self.variable = variable
+
+    def is_subtype_of(self, other: Any) -> bool:
+        return self == other
+
+    def most_specific_common_supertype(self, others: Any) -> Any:
+        return self if all(self == other for other in others) else None
+
+    def placeholder_value(self, placeholder_context: Any) -> Variable:
+        return self.variable
+
+    def to_tensors(self, value: Any) -> list[Any]:
+        return []
+
+    def from_tensors(self, tensors: Any) -> Variable:
+        return self.variable
+
+    def flatten(self) -> list[Any]:
+        return []
+
+    def cast(self, value: Any, cast_context: Any) -> Any:
+        return value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ItIs) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return id(self.variable)
 
 
 def _dense(gradient: Any) -> Tensor | None:
