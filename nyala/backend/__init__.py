@@ -1,4 +1,7 @@
-"""``keras.backend``, in old programs ``K``: the functions of Keras 1 and 2 over ``nyala.ops``, and their state."""
+"""``keras.backend``, in old programs ``K``: the functions of Keras 1 and 2 over ``nyala.ops``, and their state.
+
+The backends themselves (JAX, PyTorch, TensorFlow) are in ``nyala.backends``.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""The backends, and which of them is in use.
+"""The backends (JAX, PyTorch, TensorFlow), and which of them is in use. No other folder imports one of them.
+
+What a backend provides is in ``base``; a folder each holds how it does so. (``nyala.backend``, without the s, is a set of functions
+that old programs call.)
 
 The backend of an object is fixed when its first tensor is made: the innermost ``backend_scope``, else the default.
 The default is ``$NYALA_BACKEND``, else ``$KERAS_BACKEND``, else what ``set_backend`` or Keras's ``keras.json`` says, else jax.

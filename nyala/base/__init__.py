@@ -1,1 +1,1 @@
-"""What every part of Nyala stands on: state, names, settings, configs, checks."""
+"""What every part of Nyala stands on: variables and the scope of their values, names, settings, configs, checks, nests."""

@@ -1,4 +1,4 @@
-"""Small data sets as arrays in memory."""
+"""``keras.datasets``: small data sets, downloaded once, as arrays in memory."""
 
 from nyala.datasets import (
     boston_housing,

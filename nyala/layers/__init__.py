@@ -1,4 +1,7 @@
-"""Layers by Keras's names."""
+"""Layers by Keras's names: what they own and how they call the ops that compute.
+
+A file or folder is a family. ``base`` is the base class; files with an underscore are its parts and helpers.
+"""
 
 from __future__ import annotations
 

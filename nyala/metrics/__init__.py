@@ -1,4 +1,4 @@
-"""Metrics: state that batches add to, and the value computed from it."""
+"""Metrics: state that batches add to, and the value computed from it; as functions, the losses and accuracies they average."""
 
 from typing import Any
 

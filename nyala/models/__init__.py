@@ -1,4 +1,4 @@
-"""Sequential, Functional and subclassed models."""
+"""Models: ``Sequential``, ``Functional`` and subclassed ones; their graphs in configs, and their summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Preparing data before a model sees it, as old Keras had it: images, sequences, texts, data sets from folders."""
+"""Preparing data before a model sees it, as old Keras had it: images, sequences, texts, data sets from folders.
+
+(Layers that do so inside a model are in ``nyala.layers.preprocessing``.)
+"""
 
 from nyala.preprocessing import image, sequence, text
 from nyala.utils.loading import (

@@ -1,4 +1,4 @@
-"""Files: models, weights, and the names that files know custom objects by."""
+"""Files of models and weights, of every era and format, and the names that files know custom objects by."""
 
 from nyala.base.configurable import deserialize as deserialize_keras_object
 from nyala.base.configurable import serialize as serialize_keras_object

@@ -1,1 +1,1 @@
-"""Compile, fit, evaluate, predict: one loop over one kind of data for every backend."""
+"""Compile, fit, evaluate, predict: one loop (``loop``) over one kind of data (``data``) for every backend, and callbacks."""

@@ -1,4 +1,4 @@
-"""Helpers around data, files and reproducibility."""
+"""``keras.utils``: helpers around data sets, images, files, plots and reproducibility."""
 
 from nyala.base.registry import (
     CustomObjectScope,
