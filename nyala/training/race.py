@@ -10,6 +10,7 @@ from nyala import backends
 from nyala.base import check, tree
 from nyala.training import data as data_
 from nyala.training import loop
+from nyala.training.steps import home, make_ready, step_function
 
 _AIM = 0.3
 """Seconds that a backend's steps are timed for, after the first two, which compile."""
@@ -40,9 +41,9 @@ def step_seconds(model: Any, kind: str, batch: data_.Batch) -> dict[str, float |
 
 
 def _timed(model: Any, kind: str, batch: data_.Batch) -> float:
-    with loop._home(model) as backend:
+    with home(model) as backend:
         runner = loop.Runner(model, kind, data_.IteratorData([batch]))
-        step = loop.step_function(model, kind)
+        step = step_function(model, kind)
         ready = tree.map(lambda a: None if a is None else runner._on_device(a), runner.host(batch))
 
         def seconds(steps: int) -> float:
@@ -60,10 +61,10 @@ def _timed(model: Any, kind: str, batch: data_.Batch) -> float:
 def fastest(model: Any, data: data_.Data) -> str:
     """The backend whose training step on the first batch takes the least time. Raises what the model's own one raises."""
     home = model.backend
-    with loop._home(model):
+    with home(model):
         if model._placement() is not None:
             check.fail(model, "backend='auto' is for models on one device; name the backend")
-        loop.make_ready(model, data, "train")
+        make_ready(model, data, "train")
         batch = tree.map(lambda a: None if a is None else data_.to_host(a), data.peek())
     found = step_seconds(model, "train", batch)
     own = found[home]

@@ -141,6 +141,7 @@ class Progress:
     def _make_variables(self) -> None:
         """Losses and metrics make their state in the first step: one is traced, and not run."""
         from nyala.training import loop
+        from nyala.training.steps import step_of
 
         backend = self.model._find_backend()
         batch = loop.Runner(self.model, "train", data_.IteratorData([])).host(_first_batch(self.data))
@@ -148,7 +149,7 @@ class Progress:
         def spec(a: Any) -> Any:
             return None if a is None else TensorSpec(tuple(a.shape), dtypes.standardize(a.dtype))
 
-        backend.abstract(lambda *parts: loop.step_of(self.model, "train")(parts), tree.map(spec, batch))
+        backend.abstract(lambda *parts: step_of(self.model, "train")(parts), tree.map(spec, batch))
 
     def work(self, work: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
         """The steps of an epoch that are left. What is done is drawn again, as it was drawn, and not computed."""

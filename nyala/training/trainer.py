@@ -19,6 +19,7 @@ from nyala.training.compile import CompileLoss, CompileMetrics
 from nyala.training.old import OldTrainer
 from nyala.training.state_tree import get as get_state
 from nyala.training.state_tree import put as put_state
+from nyala.training.steps import step_function
 
 _RESOLVED = {"steps_per_execution": 1, "jit_compile": True}
 """Keras's files hold what ``"auto"`` came to on the backend that saved them, not what was asked for."""
@@ -444,13 +445,13 @@ class Trainer(OldTrainer):
 
     def make_train_function(self, force: bool = False) -> Callable[..., Any]:
         """The compiled step ``data -> logs``."""
-        return loop.step_function(self, "train", force=force)
+        return step_function(self, "train", force=force)
 
     def make_test_function(self, force: bool = False) -> Callable[..., Any]:
-        return loop.step_function(self, "test", force=force)
+        return step_function(self, "test", force=force)
 
     def make_predict_function(self, force: bool = False) -> Callable[..., Any]:
-        return loop.step_function(self, "predict", force=force)
+        return step_function(self, "predict", force=force)
 
     def _all_variables(self) -> list[Variable]:
         """Every variable a step may touch: the layers', the seeds', the metrics', the optimizer's."""
