@@ -274,6 +274,28 @@ def test_lambda_takes_the_real_shape(backend: str) -> None:
         assert layer(nyala.Input((4,))).shape == (None, 2)
 
 
+def _turned(x: Any) -> Any:
+    return x[:, ::-1]
+
+
+def test_lambda_of_sizes_that_meet_later(backend: str) -> None:
+    """What a function needs of unknown sizes its ``output_shape`` says; helpers may take steps backwards."""
+
+    def function(args: Any) -> Any:
+        x, y = args
+        y = y * 1.0
+        y += _turned(x)
+        return y
+
+    x, y = layers.Input((None, 2)), layers.Input((3, 2))
+    out = layers.Lambda(function, output_shape=(3, 2))([x, y])
+    data = np.arange(12, dtype="float32").reshape(2, 3, 2)
+    assert out.shape == (None, 3, 2)
+    np.testing.assert_array_equal(nyala.Model([x, y], out).predict([data, data], verbose=0), data + data[:, ::-1])
+    with pytest.raises(Exception, match=r"lambda"):
+        layers.Lambda(lambda t: t[0] + t[1], output_shape=(3, 2))([layers.Input((4, 2)), y])
+
+
 def test_nodes() -> None:
     x = layers.Input((3,))
     first, second = layers.Dense(2), layers.Dense(1)

@@ -42,7 +42,7 @@ HOMES = {
     "engine": "layers models . utils saving losses metrics",
     "experimental": "schedules callbacks models layers",
     "initializations": "compat.initializations initializers",
-    "layers": "layers models",
+    "layers": "layers models layers.removed",
     "legacy": "layers models saving",
     "legacy.interfaces": "compat.interfaces",
     "legacy.saving": "legacy.saving",

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nyala import activations, ops
+from nyala import activations, backends, ops
 from nyala._typing import Identifier, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
 from nyala.base import check, tree
@@ -389,7 +389,7 @@ class Lambda(Layer):
         if self.function is not self._looked_at:  # the user gave another one
             self._look_at(self.function)
         given = {"mask": mask, "training": training}
-        outputs = self.function(inputs, **{n: given[n] for n in self._passed}, **self.arguments)
+        outputs = backends.user_code(self.function)(inputs, **{n: given[n] for n in self._passed}, **self.arguments)
         if self._output_shape is not None:
             self._compare_output(inputs, outputs)
         return outputs
@@ -397,10 +397,14 @@ class Lambda(Layer):
     def _users_function(self, spec: Any) -> Any:
         return self.function
 
-    def _compare_output(self, inputs: Any, outputs: Any) -> None:
+    @property
+    def said_shape(self) -> Any:
+        """What ``output_shape`` says: a function from the shapes of the inputs."""
         given: Any = self._output_shape
-        whole: Any = given(tree.map(lambda x: tuple(x.shape), inputs)) if callable(given) else (None, *given)
-        expected = tuple(whole)[1:]
+        return given if given is None or callable(given) else lambda shapes: (None, *given)
+
+    def _compare_output(self, inputs: Any, outputs: Any) -> None:
+        expected = tuple(self.said_shape(tree.map(lambda x: tuple(x.shape), inputs)))[1:]
         got = tuple(outputs.shape)[1:]
         if len(got) != len(expected) or any(m is not None and n is not None and m != n for m, n in zip(got, expected)):
             warnings.warn(

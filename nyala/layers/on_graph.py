@@ -57,9 +57,11 @@ def _output_specs(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], b
     try:
         return infer.infer(layer._call_abstract, args, kwargs, backend)
     except Exception:
-        if not (args and not naming.is_ours(type(layer).compute_output_shape)):
+        unknown = any(None in x.shape[1:] for x in tree.flatten(args) if isinstance(x, SymbolicTensor))
+        said = getattr(layer, "said_shape", None) if unknown else None  # of a Lambda
+        if not (args and (said is not None or not naming.is_ours(type(layer).compute_output_shape))):
             raise
-        shapes = layer.compute_output_shape(tree.map(lambda x: getattr(x, "shape", x), args[0]))
+        shapes = (said or layer.compute_output_shape)(tree.map(lambda x: getattr(x, "shape", x), args[0]))
         return map_shapes(lambda shape: TensorSpec(tuple(shape), layer.compute_dtype), shapes)
 
 
