@@ -17,7 +17,7 @@ from nyala.base.variable import Variable
 from nyala.graph.function import Function as Graph
 from nyala.graph.node import record
 from nyala.graph.symbolic import SymbolicTensor
-from nyala.layers import base as layers
+from nyala.layers._running import running
 from nyala.layers.input import Input
 from nyala.models.functional import Functional
 
@@ -225,24 +225,24 @@ def print_tensor(x: Any, message: str = "", summarize: int = 3) -> Any:
 
 def learning_phase() -> int:
     """1 where a layer's call is training (or ``set_learning_phase(1)`` was said), else 0."""
-    return int(bool(layers._context.training))
+    return int(bool(running.training))
 
 
 def set_learning_phase(value: int | bool) -> None:
     """What layers take for ``training`` when nothing else says it, in this thread."""
     old.tell("K.set_learning_phase(value)", "model(x, training=value)")
     check.one_of("K.set_learning_phase", "value", value, (0, 1))
-    layers._context.training = bool(value)
+    running.training = bool(value)
 
 
 @contextmanager
 def learning_phase_scope(value: int | bool) -> Iterator[None]:
-    outer = layers._context.training
-    layers._context.training = bool(value)
+    outer = running.training
+    running.training = bool(value)
     try:
         yield
     finally:
-        layers._context.training = outer
+        running.training = outer
 
 
 def in_train_phase(x: Any, alt: Any, training: Any = None) -> Any:

@@ -532,6 +532,4 @@ class Layer(LayerState):
         return new
 
 
-_context = running
-
 __all__ = ["InputSpec", "Layer"]

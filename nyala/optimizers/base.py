@@ -138,11 +138,11 @@ class Optimizer(Older, Configurable):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.__module__.startswith("nyala."):
+        if not naming.is_ours(cls):
             cls.manner = manner_of(cls) or cls.manner
         if {"update", "update_step"} & cls.__dict__.keys() and "fused" not in cls.__dict__:
             cls.fused = ""  # the kernel is that of the parent's rule
-        if cls.__module__.startswith("nyala.") and "__init__" in cls.__dict__:
+        if naming.is_ours(cls) and "__init__" in cls.__dict__:
             _take_common(cls)
 
     # -- to be defined by a rule ---------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from nyala import backends, ops
 from nyala._typing import Config, Tensor
-from nyala.base import check, configurable, scope
+from nyala.base import check, configurable, naming, scope
 from nyala.base.variable import Variable
 from nyala.schedules import LearningRateSchedule
 
@@ -44,7 +44,7 @@ def takes_older_arguments(init: F) -> F:
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        users = not type(self).__module__.startswith("nyala.")
+        users = not naming.is_ours(type(self))
         if args and isinstance(args[0], str) and users:
             kwargs["name"], args = args[0], args[1:]
         for name in ("jit_compile", "is_legacy_optimizer", "gradient_aggregator", "gradient_transformers"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nyala import backends
-from nyala.base import allowance, check, files
+from nyala.base import allowance, check, files, naming
 from nyala.base.configurable import Configurable
 from nyala.base.registry import custom_object_scope, get_registered_name
 from nyala.saving import archive, hdf5, legacy, limits, orbax, safetensors, savedmodel, shards, weights
@@ -144,7 +144,7 @@ def _custom_objects(model: Any) -> dict[str, Any]:
 
 
 def _name(obj: Any, found: dict[str, Any]) -> None:
-    if not obj.__module__.startswith("nyala."):
+    if not naming.is_ours(obj):
         found[get_registered_name(obj)] = obj
 
 
