@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 # Before any framework is imported. Workers of pytest-xdist share the cores, so each takes one.
 os.environ.update(
@@ -18,7 +21,9 @@ os.environ.update(
     TF_NUM_INTEROP_THREADS="1",
     OMP_NUM_THREADS="1",
     MPLBACKEND="Agg",
-    XLA_FLAGS=os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false",
+    # Compiling takes most of jax's time here, running what was compiled next to none of it.
+    XLA_FLAGS=os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0"
+    " --xla_llvm_disable_expensive_passes=true",
 )
 
 import pytest
@@ -29,6 +34,8 @@ from tests.xfails import XFAILS
 gc.set_threshold(50_000, 20, 100)
 
 BACKENDS = ("jax", "torch", "tensorflow")
+_STATM = Path("/proc/self/statm")
+_memory = {"MiB": 2048}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,6 +49,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--backend") or BACKENDS
         metafunc.parametrize("backend", [b for b in BACKENDS if b in chosen], indirect=True)
+
+
+def pytest_runtest_teardown() -> None:
+    """Let go of what jax has compiled when a worker has grown by a gigabyte; it would grow to four, for no use."""
+    if _STATM.exists() and "jax" in sys.modules and _resident() > _memory["MiB"]:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        _memory["MiB"] = max(2048, _resident() + 1024)
+
+
+def _resident() -> int:
+    return int(_STATM.read_text().split()[1]) * 4096 >> 20
 
 
 @pytest.fixture
