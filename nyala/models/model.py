@@ -142,14 +142,21 @@ class Model(Trainer, Layer):
             return super().__deepcopy__(memo)  # type: ignore[return-value]
         with backends.backend_scope(self._find_backend()):
             new = memo[id(self)] = clone_model(self)
-            new.set_weights(self.get_weights())
+            # A layer that was quantized has its weights in another order than one made so.
+            theirs = new.weights
+            places = {v.path: v for v in theirs}
+            if len(places) == len(theirs) and all(v.path in places for v in self.weights):
+                theirs = [places[v.path] for v in self.weights]
+            twin = {id(v): other for v, other in zip(self.weights, theirs)}
+            for variable, other in zip(self.weights, theirs):
+                other.assign(variable.numpy())
             if self._compiled:
                 # The optimizer knows the variables that it was built with, so it is made anew rather than copied.
                 others = {k: v for k, v in self._compile_args.items() if k != "optimizer"}
                 optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
                 new.compile(optimizer, **copy.deepcopy(others, memo))
                 if self.optimizer.built:
-                    optimizer.build(new.trainable_variables)
+                    optimizer.build([twin[id(v)] for v in self.trainable_variables])
                     for mine, theirs in zip(optimizer.variables, self.optimizer.variables):
                         mine.assign(theirs.numpy())
         return new
