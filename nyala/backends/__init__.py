@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nyala.backends import memory
 from nyala.base import check, config
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def get(name: str | Backend) -> Backend:
             floating.update(backend.floating)
             global foreign_state
             foreign_state += backend.foreign_state
+            memory.keep_freed()
             if config.is_determinism_enabled():
                 backend.make_deterministic()
             _loaded[name] = backend

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import resource
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import pytest
@@ -114,25 +108,3 @@ def test_a_jax_function_on_a_symbolic_tensor_says_what_to_do() -> None:
 
     with keras.backend_scope("jax"), pytest.raises(TypeError, match=r"nyala\.ops.*Lambda"):
         jnp.tanh(keras.Input((3,)))
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="says how glibc's malloc is told")
-def test_memory_of_a_step_stays_with_the_process():
-    program = """
-import resource
-import jax.numpy as jnp
-from nyala import backends
-jx = backends.get("jax")
-step = jx.compile(lambda x: sum(jnp.tanh(x * i)[:, :8] @ jnp.cumsum(x, 0)[:8] for i in range(4))[0, 0])
-x = jnp.ones((2048, 2048))
-faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for i in range(40):
-    if i == 20:  # the heap has found its size
-        before = faults()
-    step(x).block_until_ready()
-print(faults() - before)
-"""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
-    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    pages_of_x = (1 << 24) // resource.getpagesize()
-    assert int(found.stdout) < 20 * pages_of_x / 2

@@ -1,6 +1,5 @@
 """The JAX backend."""
 
-from nyala.backends.jax import memory
 from nyala.backends.jax.core import CONTROL, Core
 from nyala.backends.jax.distribute import Layouts
 from nyala.backends.jax.natives import NATIVES
@@ -14,7 +13,3 @@ class Backend(Layouts, Step, Core):
     """Tensors are ``jax.Array``; a compiled step is one jitted pure function with donated state."""
 
     natives = {**NATIVES, **NN, **RANDOM, **RNN, **CONTROL}
-
-    def __init__(self) -> None:
-        memory.keep_freed()
-        super().__init__()
