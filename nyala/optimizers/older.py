@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -138,11 +139,12 @@ class Older:
         for name, value in vars(self).items():
             if isinstance(value, Variable):
                 value.move_to(backend.name)
-            elif backends.of(value) is not None and ops.dtype(value) == "bool":
-                check.fail(
-                    self,
-                    f"`{name}` was computed when the optimizer was made, where older Keras built a graph, and would never "
-                    "change; compute it in get_updates",
+            elif backends.of(value) is not None:
+                problem = f"`{name}` was computed when the optimizer was made, where older Keras built a graph, and never changes"
+                if ops.dtype(value) == "bool":
+                    check.fail(self, f"{problem}; compute it in get_updates")
+                warnings.warn(
+                    f"{check.who(self)}: {problem}; unless it is a constant, compute it in get_updates", stacklevel=2
                 )
         # A first run makes the slots; what it assigns is dropped.
         with backend.outside_trace(), scope.StateScope():

@@ -23,16 +23,16 @@ def step_seconds(model: Any, kind: str, batch: data_.Batch) -> dict[str, float |
         model: built, and for ``"train"`` and ``"test"`` compiled. It comes back on its backend, with every value as it was.
         kind: ``"train"``, ``"test"`` or ``"predict"``. batch: ``(x, y, sample_weight)`` of host arrays.
     """
-    home = model.backend
+    first = model.backend
     kept = [(variable, variable.numpy()) for variable in model._all_variables()]
     found: dict[str, float | Exception] = {}
-    for name in filter(find_spec, sorted(backends.NAMES, key=lambda name: name != home)):
+    for name in filter(find_spec, sorted(backends.NAMES, key=lambda name: name != first)):
         try:
             model.to_backend(name)
             found[name] = _timed(model, kind, batch)
         except Exception as error:  # whatever it is: this model does not run there
             found[name] = error
-    model.to_backend(home)
+    model.to_backend(first)
     for variable, value in kept:
         variable.assign(value)
     if kind != "predict":
@@ -60,14 +60,14 @@ def _timed(model: Any, kind: str, batch: data_.Batch) -> float:
 
 def fastest(model: Any, data: data_.Data) -> str:
     """The backend whose training step on the first batch takes the least time. Raises what the model's own one raises."""
-    home = model.backend
+    first = model.backend
     with home(model):
         if model._placement() is not None:
             check.fail(model, "backend='auto' is for models on one device; name the backend")
         make_ready(model, data, "train")
         batch = tree.map(lambda a: None if a is None else data_.to_host(a), data.peek())
     found = step_seconds(model, "train", batch)
-    own = found[home]
+    own = found[first]
     if isinstance(own, Exception):
         raise own
     return min((seconds, name) for name, seconds in found.items() if not isinstance(seconds, Exception))[1]

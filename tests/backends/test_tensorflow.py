@@ -66,7 +66,7 @@ def test_tf_function_reads_writes_and_takes_variables(jit):
         v.assign(v.value * scale)
         return tf.reduce_sum(x * v)
 
-    assert float(step(v, 3.0)) == 1 * 3 + 2 * 6
+    assert float(step(v, 3.0)) == 3 * 3 + 6 * 6  # by reference, as a tf.Variable
     np.testing.assert_array_equal(v.numpy(), [3, 6])
 
 
