@@ -1,9 +1,9 @@
 """Memory on the host that a step gives back stays with the process, ready for the next one.
 
-XLA asks malloc for all of a step's temporary memory at once, torch and TensorFlow for a large batch's activations one by one.
-glibc takes such blocks from the system and returns them afterwards, and the system clears them page by page when they are
-touched again: for a 2-layer Transformer on JAX 31,000 page faults, a quarter of the step; for three convolutions of 112x112
-images on torch 570,000, a third.
+XLA asks malloc for all of a step's temporary memory at once, torch for a large batch's activations one by one. glibc takes
+such blocks from the system and returns them afterwards, and the system clears them page by page when they are touched again:
+for a 2-layer Transformer on JAX 31,000 page faults, a quarter of the step; for three convolutions of 112x112 images on torch
+570,000, a third.
 """
 
 from __future__ import annotations
