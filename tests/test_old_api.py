@@ -766,9 +766,10 @@ TENSORFLOW_1 = [
 
 @pytest.mark.parametrize(("name", "args", "wanted"), TENSORFLOW_1, ids=lambda x: x if isinstance(x, str) else "")
 def test_optimizers_of_tensorflow_1(name: str, args: Any, wanted: Any) -> None:
+    import tensorflow as tf
+
     from nyala.compat.old import TFOptimizer
 
-    tf = pytest.importorskip("tensorflow")
     found = TFOptimizer(getattr(tf.compat.v1.train, name)(*args)).get_config()
     assert {**found, "name": ""} == {**wanted.get_config(), "name": ""}
     with pytest.raises(TypeError, match="expected a name"):

@@ -141,10 +141,6 @@ class Net:
             check.fail(who, f"include_top=True needs an input_shape without None, got {shape}")
         return shape
 
-    @property
-    def needs_pool(self) -> bool:
-        return self.pooling is not None and not self.include_top
-
     def pool(self, x: Any, avg: str | None = None, max: str | None = None) -> Any:
         """What ``pooling`` asks for; ``avg`` and ``max`` name the layers."""
         if self.pooling == "avg":

@@ -26,17 +26,19 @@ def step_seconds(model: Any, kind: str, batch: data_.Batch) -> dict[str, float |
     first = model.backend
     kept = [(variable, variable.numpy()) for variable in model._all_variables()]
     found: dict[str, float | Exception] = {}
-    for name in filter(find_spec, sorted(backends.NAMES, key=lambda name: name != first)):
-        try:
-            model.to_backend(name)
-            found[name] = _timed(model, kind, batch)
-        except Exception as error:  # whatever it is: this model does not run there
-            found[name] = error
-    model.to_backend(first)
-    for variable, value in kept:
-        variable.assign(value)
-    if kind != "predict":
-        model.reset_metrics()
+    try:
+        for name in filter(find_spec, sorted(backends.NAMES, key=lambda name: name != first)):
+            try:
+                model.to_backend(name)
+                found[name] = _timed(model, kind, batch)
+            except Exception as error:  # whatever it is: this model does not run there
+                found[name] = error
+    finally:  # an interruption, too, leaves the model as it was
+        model.to_backend(first)
+        for variable, value in kept:
+            variable.assign(value)
+        if kind != "predict":
+            model.reset_metrics()
     return found
 
 
