@@ -8,9 +8,10 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from mkdocs.structure.files import File, Files
@@ -18,7 +19,7 @@ from mkdocs.structure.nav import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Classes that users derive from or call: their members are told, too.
+# Classes that users derive from: their members are told once, with them, not with every class below.
 _BASES = frozenset({
     "Callback", "Functional", "Initializer", "Layer", "Loss", "Metric", "Model", "Optimizer", "PyDataset", "Sequential",
     "Variable", "Wrapper", "KerasClassifier", "KerasRegressor", "KerasFileEditor",
@@ -70,7 +71,7 @@ def _reference(space: str, told: dict[int, str]) -> str:
             elsewhere.append(f"[`{first}`][{told[key]}]")
             continue
         told[key] = f"{found.__module__}.{found.__name__}"
-        entry = [_entry(f"{module.__name__}.{first}", found, first in _BASES)]
+        entry = [_entry(f"{module.__name__}.{first}", found)]
         if others:
             entry.append("Also " + ", ".join(f"`{other}`" for other in others) + ".")
         families.setdefault(found.__module__, []).append("\n\n".join(entry))
@@ -93,15 +94,30 @@ def _public(module: ModuleType) -> list[str]:
     return sorted(getattr(module, "__all__", own))
 
 
-def _entry(name: str, found: Any, with_members: bool) -> str:
+def _members(found: Any) -> list[str]:
+    """The public methods and properties of a class that none of ``_BASES`` above it tells."""
+    if not inspect.isclass(found):
+        return []
+    told = {name for base in found.__mro__[1:] if base.__name__ in _BASES for name in dir(base)}
+    return [
+        name
+        for name in dir(found)
+        if name[0] != "_"
+        and name not in told
+        and isinstance(inspect.getattr_static(found, name), (FunctionType, classmethod, staticmethod, property))
+    ]
+
+
+def _entry(name: str, found: Any) -> str:
     """mkdocstrings' directive for an object under its public name; what it cannot find in the source, written out."""
     place = f"{found.__module__}.{found.__qualname__}"
     path = ROOT / f"{found.__module__.replace('.', '/')}.py"
     source = (path if path.exists() else path.with_suffix("") / "__init__.py").read_text()
     defined = {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     if found.__name__ in defined and "<locals>" not in place:
-        members = "" if with_members else "\n        members: false"
-        return f"::: {place}\n    options:\n        heading: {name}\n        toc_label: {found.__name__}{members}"
+        members = _members(found) or False
+        options = {"heading": name, "toc_label": found.__name__, "members": members, "inherited_members": members}
+        return f"::: {place}\n    options: {json.dumps(options)}"
     text = (
         inspect.cleandoc(found.__doc__ or "")
         .replace("``", "`")
