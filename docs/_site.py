@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Classes that users derive from: their members are told once, with them, not with every class below.
 _BASES = frozenset({
-    "Callback", "Functional", "Initializer", "Layer", "Loss", "Metric", "Model", "Optimizer", "PyDataset", "Sequential",
-    "Variable", "Wrapper", "KerasClassifier", "KerasRegressor", "KerasFileEditor",
+    "BaseImagePreprocessingLayer", "Callback", "Functional", "Initializer", "KerasClassifier", "KerasFileEditor",
+    "KerasRegressor", "Layer", "Loss", "Metric", "Model", "Optimizer", "PyDataset", "RNN", "Sequential", "Variable",
+    "Wrapper",
 })  # fmt: skip
 _TOP = (
     "Model", "Sequential", "Functional", "Layer", "Input", "InputSpec", "Variable", "function", "value_and_grad",
