@@ -19,6 +19,7 @@ from nyala import backends
 from nyala._typing import Nest
 from nyala.backends import dtypes
 from nyala.base import check, seeds, tree
+from nyala.training.workers import prepared
 
 Batch = tuple[Any, Any, Any]
 
@@ -390,20 +391,14 @@ class PyDatasetData(Data):
         if workers <= 1 and not getattr(self.source, "use_multiprocessing", False):
             yield from map(self._get, self._indices())
             return
-        from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-
-        pool_class = ProcessPoolExecutor if self.source.use_multiprocessing else ThreadPoolExecutor
-        with pool_class(workers) as pool:
-            ahead: list[Future[Batch]] = []
-            indices = self._indices()
-            for index in itertools.islice(indices, max(workers, self.source.max_queue_size)):
-                ahead.append(pool.submit(self._get, index))
-            while ahead:
-                batch = ahead.pop(0).result()
-                following = next(indices, None)
-                if following is not None:
-                    ahead.append(pool.submit(self._get, following))
-                yield batch
+        yield from prepared(
+            self._get,
+            self._indices(),
+            workers=workers,
+            processes=self.source.use_multiprocessing,
+            ahead=self.source.max_queue_size,
+            who=type(self.source).__name__,
+        )
 
     def on_epoch_end(self) -> None:
         self._hook("on_epoch_end")
