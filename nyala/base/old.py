@@ -83,6 +83,7 @@ LAYER_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "stride": ("strides",),
     "pool_length": ("pool_size",),
     "length": ("size",),
+    "poolsize": ("pool_size",),
     "border_mode": ("padding",),
     "dim_ordering": ("data_format",),
     "atrous_rate": ("dilation_rate",),
@@ -126,6 +127,8 @@ _DROPPED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "fused": ((None, True, False), "nothing: the backend takes its fast kernel by itself"),
     "consume_less": (("cpu", "mem", "gpu"), "nothing: the backend takes its fast kernel by itself"),
     "virtual_batch_size": ((None,), "a smaller batch_size in fit"),
+    "truncate_gradient": ((-1,), "shorter sequences, with stateful=True"),
+    "ignore_border": ((True,), "padding='same'"),
     "time_major": ((False,), "ops.swapaxes(x, 0, 1) before and after the layer"),
     "input_dtype": ((None, "float32", "int32", "int64"), "Input(shape=..., dtype=...)"),
 }
@@ -165,12 +168,28 @@ def layer_arguments(
     return folded_kernel(cls, own, args), new
 
 
+def _of_keras_0(cls: Any, own: list[str], args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a layer was given by position in Keras 0, where it was told its input: Dense(784, 128), PReLU((64,))."""
+    if own[:2] == ["units", "activation"] and len(args) > 1 and check.is_int(args[1]):
+        tell(f"{cls.__name__}(input size, units)", f"{cls.__name__}(units)")
+        return args[1:], {"input_dim": args[0]}
+    if own[:1] in (["axis"], ["alpha_initializer"]) and isinstance(args[0], tuple):
+        tell(f"{cls.__name__}(input shape)", f"{cls.__name__}()")
+        return args[1:], {}
+    if own == ["target_shape"] and len(args) > 1:
+        tell(f"{cls.__name__}{args}", f"{cls.__name__}({args})")
+        return (args,), {}
+    return args, {}
+
+
 def folded_kernel(cls: Any, own: list[str], args: tuple[Any, ...]) -> tuple[Any, ...]:
     """``(32, 3, 3)`` of a Keras 1 convolution as ``(32, (3, 3))``; other arguments as they are."""
     rank = getattr(cls, "rank", 0)
     if rank < 2 or "kernel_size" not in own:
         return args
     start = own.index("kernel_size")
+    if len(args) > start + rank and all(check.is_int(n) for n in args[: start + rank + 1]):
+        args = (*args[:start], *args[start + 1 :])  # Keras 0 was told the input's channels there
     sizes = args[start : start + rank]
     if len(sizes) < rank or not all(check.is_int(s) for s in sizes):
         return args
@@ -187,9 +206,13 @@ def takes_old_arguments(init: F) -> F:
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        if kwargs and kwargs.keys() & _LAYER_WORDS:
-            outermost = type(self).__init__ is __init__
-            args, kwargs = layer_arguments(self, parameters(init), args, kwargs)
+        words = kwargs and kwargs.keys() & _LAYER_WORDS
+        if words or (args and (type(args[0]) is tuple or (len(args) > 1 and type(args[1]) is int))):
+            outermost, own = type(self).__init__ is __init__, parameters(init)
+            args, shape = _of_keras_0(type(self), own, args) if args else (args, {})
+            if words:
+                args, kwargs = layer_arguments(self, own, args, kwargs)
+            kwargs = {**shape, **kwargs}
             if outermost:
                 self.__dict__["_init_args"] = (args, kwargs)
         init(self, *args, **kwargs)
@@ -277,7 +300,7 @@ METHOD_ARGUMENTS: Mapping[str, Mapping[str, str]] = {
 
 def renamed(method: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     """``kwargs`` with the old names of the table replaced."""
-    table = METHOD_ARGUMENTS[method]
+    table = METHOD_ARGUMENTS.get(method, {})
     if not kwargs.keys() & table.keys():
         return kwargs
     for name in kwargs.keys() & table.keys():
@@ -286,14 +309,15 @@ def renamed(method: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def loop_arguments(method: F) -> F:
-    """``fit``, ``evaluate`` and ``predict`` with the arguments that older Keras had, too."""
+    """``fit`` and its like with the arguments that older Keras had, too."""
     name = method.__name__
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs = renamed(name, kwargs)
-        if kwargs.pop("show_accuracy", False) and "accuracy" not in self.metrics_names:
-            tell(f"{name}(show_accuracy=True)", "compile(metrics=['accuracy'])")
+        asked = [n for n in ("show_accuracy", "accuracy") if kwargs.pop(n, False)]
+        if asked and "accuracy" not in self.metrics_names:
+            tell(f"{name}({asked[0]}=True)", "compile(metrics=['accuracy'])")
             self.compile(self.optimizer, self.loss, metrics=["accuracy"])
         queue = {k: kwargs.pop(k) for k in _QUEUE if k in kwargs}
         if queue:

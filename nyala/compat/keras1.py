@@ -26,7 +26,8 @@ def categorical_probas_to_classes(p: np.ndarray) -> np.ndarray:
 
 
 def accuracy(p: np.ndarray, y: np.ndarray) -> float:
-    return float(np.mean(np.equal(p, y)))
+    """How many of the classes ``p`` are those of ``y``; one of the two may be a column."""
+    return float(np.mean(np.equal(np.ravel(p), np.ravel(y))))
 
 
 def count_params(weights: Iterable[Any]) -> int:

@@ -151,6 +151,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "time_distributed_dense": "compat.recurrent.time_distributed_dense",
         "SyncBatchNormalization": "layers.BatchNormalization",
         "TimeDistributedDense": "layers.Dense",
+        "TimeDistributedMerge": "compat.old.TimeDistributedMerge",
     },
     "engine": {
         "Container": "models.Functional",

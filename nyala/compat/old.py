@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nyala import layers, optimizers
+from nyala import layers, ops, optimizers
 from nyala.base import check, naming, old
 from nyala.models import Functional
 
@@ -117,6 +117,14 @@ class OldConvolution:
 
 
 Convolution2D, Convolution3D = OldConvolution(layers.Conv2D), OldConvolution(layers.Conv3D)
+
+
+def TimeDistributedMerge(mode: str = "sum", **kwargs: Any) -> Any:
+    """Keras 0: a sequence made one vector by ``mode``: sum, mul or ave of its steps."""
+    old.tell("TimeDistributedMerge(mode)", "GlobalAveragePooling1D(), or Lambda(lambda x: ops.sum(x, 1))")
+    of_steps: dict[str, Callable[..., Any]] = {"sum": ops.sum, "mul": ops.prod, "ave": ops.mean}
+    fn = of_steps[check.one_of("TimeDistributedMerge", "mode", mode, tuple(of_steps))]
+    return layers.Lambda(lambda x: fn(x, axis=1), **kwargs)
 
 
 def TFOptimizer(optimizer: Any, iterations: Any = None) -> Any:

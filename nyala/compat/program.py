@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import runpy
 import sys
 from importlib.machinery import SourceFileLoader
@@ -12,9 +13,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from nyala.base import config
+from nyala.base import config, old
 from nyala.compat.hook import install
 
+_LAYOUT = re.compile("(?:image_)?(?:dim_ordering|data_format)")
 _KERAS_IN_TF = frozenset({"keras", "losses", "metrics", "optimizers", "initializers"})
 
 
@@ -64,6 +66,9 @@ def _run_file(target: str, main: ModuleType) -> None:
     tree = ast.parse(source, name)
     if needs_tensorflow(tree):
         _prefer_tensorflow()
+    if counts_channels_first(tree):
+        config.set_image_data_format("channels_first")
+        old.tell("an image of shape (channels, height, width)", "config.set_image_data_format('channels_first') before")
     main.__dict__["__nyala_formattable__"] = formattable
     exec(compile(_Formatting().visit(tree), name, "exec", dont_inherit=True), main.__dict__)
 
@@ -147,3 +152,30 @@ def _prefer_tensorflow() -> None:
     chosen = os.environ.get("NYALA_BACKEND") or os.environ.get("KERAS_BACKEND") or config.get("backend")
     if not chosen and tensorflow.installed(hook._finder):
         os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
+# -- the layout of images in a program of the time of Theano ---------------------------------------------------------------
+
+
+def counts_channels_first(tree: ast.AST) -> bool:
+    """Whether a program of Keras 0 or 1 has its images as (channels, height, width), which was the default, and never says so.
+
+    It shows by ``Convolution2D(filters, channels, rows, columns)`` of Keras 0, or by an ``input_shape`` that begins with 1 or 3.
+    """
+    nodes = list(ast.walk(tree))
+    words = {_name(n) for n in nodes} | {n.arg for n in nodes if isinstance(n, ast.keyword) and n.arg}
+    if "Convolution2D" not in words or any(map(_LAYOUT.search, words)):
+        return False
+    first = last = False
+    for node in nodes:
+        if isinstance(node, ast.Call) and _name(node.func) == "Convolution2D" and len(node.args) > 3:
+            first |= not (isinstance(node.args[3], ast.Constant) and isinstance(node.args[3].value, str))
+        elif isinstance(node, ast.keyword) and node.arg == "input_shape" and isinstance(node.value, ast.Tuple):
+            ends = [getattr(n, "value", None) in (1, 3) for n in node.value.elts]
+            first |= len(ends) == 3 and ends[0] and not ends[2]
+            last |= len(ends) == 3 and ends[2]
+    return first and not last
+
+
+def _name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

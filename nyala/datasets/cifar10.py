@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nyala.base import old
 from nyala.datasets._cifar import batches, images_and_labels
 from nyala.datasets._files import Arrays
 
@@ -9,6 +10,7 @@ _SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 _MEMBERS = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 
 
+@old.takes(test_split=None)
 def load_data() -> tuple[Arrays, Arrays]:
     """``(x_train, y_train), (x_test, y_test)``: images uint8 (n, 32, 32, 3), labels uint8 (n, 1), n 50,000 and 10,000.
 

@@ -21,7 +21,8 @@ class _Window(Layer):
     Args:
         filters: channels of the output. kernel_size: of the window, an int or one for each dimension.
         strides: step of the window. dilation_rate: distance of neighbours in the window.
-        padding: ``"valid"`` (none) or ``"same"`` (output size = input size / strides, rounded up).
+        padding: ``"valid"`` (none) or ``"same"`` (output size = input size / strides, rounded up); a plain convolution also
+            takes ``"full"``: an output wherever the window meets the input.
         data_format: ``"channels_last"``: (batch, ..., channels), ``"channels_first"``: (batch, channels, ...);
             ``None``: ``config.image_data_format()``.
         activation: name or function; ``None``: linear. use_bias: whether a bias is added to each channel.
@@ -94,6 +95,8 @@ class _Conv(_Window):
     Shapes: kernel (*kernel_size, channels / groups, filters), bias (filters,).
     """
 
+    _paddings = ("valid", "same", "full")
+
     def __init__(
         self,
         filters: int,
@@ -123,9 +126,10 @@ class _Conv(_Window):
         _weights.options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         _weights.options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
         self._before = None
-        if self.padding == "causal":
-            steps = (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)
-            self._before = ((0, 0), steps, (0, 0)) if self._channel_axis == -1 else ((0, 0), (0, 0), steps)
+        if self.padding in ("causal", "full"):
+            reach = [d * (k - 1) for d, k in zip(self.dilation_rate, self.kernel_size)]
+            widths = [(n, n if self.padding == "full" else 0) for n in reach]
+            self._before = ((0, 0), *widths, (0, 0)) if self._channel_axis == -1 else ((0, 0), (0, 0), *widths)
         self._geometry = (
             self.strides,
             "valid" if self._before else self.padding,
@@ -153,7 +157,7 @@ class Conv1D(_Conv, names=("Convolution1D",)):
     """
 
     rank = 1
-    _paddings = ("valid", "same", "causal")
+    _paddings = (*_Conv._paddings, "causal")
 
 
 class Conv2D(_Conv, names=("Convolution2D",)):

@@ -30,6 +30,16 @@ class OldTrainer:
         self._loss_tracker.update_state(total)  # type: ignore[attr-defined]
         return total
 
+    def train(self, x: Any, y: Any, accuracy: bool = False, **kwargs: Any) -> Any:
+        """Keras 0: ``train_on_batch``."""
+        old.tell("model.train(x, y)", "model.train_on_batch(x, y)")
+        return self.train_on_batch(x, y, accuracy=accuracy, **kwargs)  # type: ignore[attr-defined]
+
+    def test(self, x: Any, y: Any, accuracy: bool = False) -> Any:
+        """Keras 0: ``test_on_batch``."""
+        old.tell("model.test(x, y)", "model.test_on_batch(x, y)")
+        return self.test_on_batch(x, y, accuracy=accuracy)  # type: ignore[attr-defined]
+
     def fit_generator(
         self,
         generator: Any,

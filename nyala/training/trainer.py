@@ -429,6 +429,7 @@ class Trainer(OldTrainer):
     def _settle_backend(self, data: Any) -> None:
         """After ``compile(backend="auto")``: move to the backend that trains fastest on the data's first batch."""
         if self._backend_is_open:
+    @old.loop_arguments
             from nyala.training.race import fastest
 
             self._backend_is_open = False
@@ -436,6 +437,7 @@ class Trainer(OldTrainer):
 
     def _placement(self) -> Any:
         """How the model lies on several devices; ``None``: on one."""
+    @old.loop_arguments
         return self._find_backend().placement(self._found_once("variables")) or self._made_in  # type: ignore[attr-defined]
 
     # -- compiled steps ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nyala import backends, cli
+from nyala.compat import program
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -182,3 +184,19 @@ def test_wrong_commands_say_so(arguments: list[str], capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as left:
         cli.main(arguments)
     assert left.value.code == 2 and "usage: nyala" in capsys.readouterr().err
+
+
+LAYOUTS = {
+    "m.add(Convolution2D(32, 3, 3, input_shape=(3, h, w)))": True,
+    "m.add(Convolution2D(n, 1, k, k))": True,
+    "m.add(Convolution2D(32, 3, 3, input_shape=(h, w, 3)))": False,
+    "m.add(Convolution2D(32, 3, 3, 'uniform', input_shape=shape))": False,
+    "m.add(Conv2D(32, 3, input_shape=(3, h, w)))": False,
+    "K.set_image_dim_ordering('tf'); m.add(Convolution2D(32, 3, 3, input_shape=(3, h, w)))": False,
+    "m.add(ZeroPadding2D(input_shape=(1, 8, 8))); m.add(Convolution2D(32, 3, 3, dim_ordering='tf'))": False,
+}
+
+
+@pytest.mark.parametrize("source", LAYOUTS)
+def test_the_layout_a_program_of_keras_1_was_written_for(source: str) -> None:
+    assert program.counts_channels_first(ast.parse(source)) == LAYOUTS[source]
