@@ -280,7 +280,7 @@ class function:
         model = self._model = Functional(self.inputs, self._symbolic, name=name) if self._symbolic else None
         if model is not None:
             self._run = model._find_backend().compile(
-                lambda xs, training: model(xs, training=training), model.variables
+                lambda xs, training: model(xs, training=training), model._states()
             )
 
     def __call__(self, inputs: Any) -> Any:

@@ -54,7 +54,7 @@ class ExportArchive:
 
     @property
     def variables(self) -> list[Variable]:
-        return tracking.unique([v for layer in self._layers for v in layer.variables])
+        return tracking.unique([v for layer in self._layers for v in layer._states()])
 
     @property
     def trainable_variables(self) -> list[Variable]:
@@ -110,7 +110,7 @@ class ExportArchive:
     def _elsewhere(self, fn: Callable[..., Nest], layers: list[Layer], target: Any) -> Callable[..., Nest]:
         """``fn``, to be traced whenever TensorFlow likes, with the layers moved while it is."""
         for layer in layers:
-            for variable in layer.variables:
+            for variable in layer._states():
                 self._archive.storage(variable)
 
         def run(*args: Any) -> Nest:

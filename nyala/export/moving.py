@@ -41,7 +41,7 @@ def moved(layers: Sequence[Layer], target: Any, storage: Callable[[Variable], An
 
     Args: storage: what ``target`` keeps a variable's value in; default: made anew.
     """
-    before = [(v, v.backend, v._storage) for v in tracking.unique([v for layer in layers for v in layer.variables])]
+    before = [(v, v.backend, v._storage) for v in tracking.unique([v for layer in layers for v in layer._states()])]
     own = [layer._find_backend() for layer in layers]
     for variable, backend, _ in before:
         if backend is not target and "_foreign" in variable.__dict__:

@@ -139,10 +139,10 @@ def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendB
     try:
         first, second = probe(0, 1), probe(1, 1)
     except Exception as small:
-        # A window or a split may need more than the usual sizes, a table of positions less; if it is neither, the first
-        # error is the clear one.
-        larger = ((_LARGER, _OTHER), *((1, few) for few in _SMALLER))
-        for scale, others in larger if any(None in s.shape[1:] for s in specs) else ():
+        # A window or a split may need more than the usual sizes, a kernel a power of two in them, a table of positions
+        # less; if it is none of these, the first error is the clear one.
+        smaller = [(1, few) for few in _SMALLER] if any(None in s.shape[1:] for s in specs) else []
+        for scale, others in [(_LARGER, _OTHER), *smaller]:
             try:
                 first, second = probe(0, scale, others), probe(1, scale, others)
                 break

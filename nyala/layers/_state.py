@@ -154,6 +154,20 @@ class LayerState(OldLayer, Called, Configurable):
         own = tracking.unique([*self._own_variables, *self._owned("")])
         return sorted(own, key=lambda v: not declared_trainable(v))
 
+    def save_own_variables(self, store: Any) -> None:
+        """Write the layer's own variables into ``store``, a mapping, by their numbers. Override it to store more."""
+        for i, variable in enumerate(self._own_weights()):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Take the variables from what ``save_own_variables`` wrote. Raises ValueError for another number of them."""
+        own = self._own_weights()
+        if len(own) != len(store):
+            names = ", ".join(v.name for v in own) or "none"
+            check.fail(self, f"has {len(own)} variables ({names}), {len(store)} are given")
+        for i, variable in enumerate(own):
+            variable.assign(store[str(i)])
+
     def _collect_below(self, what: Callable[[LayerState], list[Any]]) -> list[Any]:
         """``what`` of this layer and, depth first, of its sub-layers; each item and each layer once."""
         result: dict[int, Any] = {}
@@ -177,7 +191,11 @@ class LayerState(OldLayer, Called, Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """All variables, those of seeds and metrics included."""
+        """All variables, those of seeds included; those of metrics are ``metrics_variables``."""
+        return self._collect_below(lambda layer: [*layer._own_weights(), *layer._seed_states()])
+
+    def _states(self) -> list[Variable]:
+        """Every variable that a call may touch."""
         return self._collect_below(
             lambda layer: [*layer._own_weights(), *layer._seed_states(), *layer._metric_variables()]
         )
@@ -221,7 +239,7 @@ class LayerState(OldLayer, Called, Configurable):
 
     @property
     def metrics_variables(self) -> list[Variable]:
-        return self._collect_below(lambda layer: layer._metric_variables())
+        return [v for metric in self.metrics for v in metric.variables]
 
     @property
     def metrics(self) -> list[Any]:
@@ -319,7 +337,7 @@ class LayerState(OldLayer, Called, Configurable):
 
     def _find_backend(self) -> Any:
         if self._own_backend is None:
-            for variable in self.variables:
+            for variable in self._states():
                 self._own_backend = variable.backend
                 break
         return self._own_backend or backends.current()

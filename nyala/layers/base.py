@@ -442,22 +442,23 @@ class Layer(LayerState):
         Returns ``(outputs, new non-trainable values)``, with ``return_losses`` also ``losses``. The values come in the
         order of ``self.trainable_variables`` and ``self.non_trainable_variables``.
         """
-        self._check_built("stateless_call")
-        own, fixed = self.trainable_variables, self.non_trainable_variables
-        for name, have, got in (
-            ("trainable", own, trainable_variables),
-            ("non_trainable", fixed, non_trainable_variables),
-        ):
-            if len(have) != len(got):
-                check.fail(self, f"stateless_call needs {len(have)} {name}_variables, got {len(got)}")
-        given = [
-            x.raw_value if isinstance(x, Variable) else x for x in (*trainable_variables, *non_trainable_variables)
-        ]
-        with scope.StateScope(dict(zip([*own, *fixed], given))) as state:
+        state = self._given("stateless_call", trainable=trainable_variables, non_trainable=non_trainable_variables)
+        with state:
             outputs = self(*args, **kwargs)
             losses = self.losses if return_losses else None
-        updated = [state.values[v] for v in fixed]
+        updated = [state.values[v] for v in self.non_trainable_variables]
         return (outputs, updated, losses) if return_losses else (outputs, updated)
+
+    def _given(self, what: str, **groups: Sequence[Tensor]) -> scope.StateScope:
+        """A scope in which the variables of each group, e.g. ``trainable``, have the values that ``what`` was given."""
+        self._check_built(what)
+        values: dict[Any, Any] = {}
+        for name, given in groups.items():
+            own = getattr(self, f"{name}_variables")
+            if len(own) != len(given):
+                check.fail(self, f"{what} needs {len(own)} {name}_variables, got {len(given)}")
+            values.update(zip(own, (x.raw_value if isinstance(x, Variable) else x for x in given)))
+        return scope.StateScope(values)
 
     def _check_built(self, what: str) -> None:
         if not self.built:

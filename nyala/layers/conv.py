@@ -147,7 +147,11 @@ class _Conv(_Window):
     def call(self, inputs: TensorLike) -> Tensor:
         if self._before is not None:
             inputs = ops.pad(inputs, self._before)
-        return self._finish(ops.conv(inputs, self.kernel, *self._geometry))
+        return self._finish(self.convolution_op(inputs, self.kernel))
+
+    def convolution_op(self, inputs: TensorLike, kernel: TensorLike) -> Tensor:
+        """The convolution alone. Override it to change the kernel before, e.g. to standardise it."""
+        return ops.conv(inputs, kernel, *self._geometry)
 
 
 class Conv1D(_Conv, names=("Convolution1D",)):

@@ -7,7 +7,7 @@ from typing import Any
 
 from nyala import ops
 from nyala._typing import Nest
-from nyala.base import check, masks, naming, old, tree
+from nyala.base import check, masks, old, tree
 from nyala.graph import closures
 from nyala.graph.function import Function
 from nyala.graph.node import OpCall
@@ -33,7 +33,7 @@ class Functional(Model):
 
     def __init__(self, inputs: Nest, outputs: Nest, name: str | None = None, **kwargs: Any):
         trainable = kwargs.pop("trainable", None)
-        Layer.__init__(self, name=name or naming.unique("functional"), **kwargs)
+        Layer.__init__(self, name=name, **kwargs)
         self._set_graph(inputs, outputs)
         self.autocast = False
         if trainable is not None and not trainable:

@@ -1,7 +1,8 @@
 """Whole models in a ``.keras`` archive: the config, how it was compiled, the weights and the optimizer's state.
 
 The archive is a zip file with ``metadata.json``, ``config.json`` and ``model.weights.h5``. It is data: what its config
-names is looked up in the registry, nothing is imported, unpickled or extracted.
+names is looked up in the registry, nothing is imported, unpickled or, but for the assets that a layer's ``load_assets``
+asks for, extracted.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
@@ -51,8 +53,11 @@ def _members(model: Any, include_optimizer: bool) -> dict[str, Any]:
     metadata = {"keras_version": config_.LAYOUT_OF, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
     texts = {"metadata.json": metadata, "config.json": config}
     members = {**{name: json.dumps(x).encode() for name, x in texts.items()}, _WEIGHTS: stored.getbuffer()}
-    for place, layer in _with_assets(model):
-        members |= {f"{place}/{name}": text.encode() for name, text in layer.assets().items()}
+    for place, layer in _with("save_assets", model):
+        with tempfile.TemporaryDirectory() as folder:
+            layer.save_assets(folder)
+            found = [f for f in sorted(Path(folder).rglob("*")) if f.is_file()]
+            members |= {f"{place}/{f.relative_to(folder).as_posix()}": f.read_bytes() for f in found}
     return members
 
 
@@ -78,27 +83,35 @@ def read(path: Path | IO[bytes], compile: bool = True) -> Any:
     return model
 
 
-def _with_assets(model: Any) -> Iterator[tuple[str, Any]]:
-    """The layers with texts of their own, such as a vocabulary, and the places of these in the archive."""
+def _with(method: str, model: Any) -> Iterator[tuple[str, Any]]:
+    """The layers with files of their own, such as a vocabulary, and the places of these in the archive."""
     for place, part in weights.walk(model):
-        if hasattr(part, "take_assets"):
+        if hasattr(part, method):
             yield f"assets/{place}".rstrip("/"), part
 
 
 def _read_assets(model: Any, path: Path | IO[bytes]) -> None:
-    takers = list(_with_assets(model))
-    if not takers:
-        return
-    if isinstance(path, Path) and path.is_dir():
-        for place, layer in takers:
-            files = [f for f in (path / place).glob("*") if f.is_file() and not f.is_symlink()]
-            layer.take_assets({f.name: _read(f, limits.MAX_TEXT).decode("utf-8", "replace") for f in files})
-        return
-    with _open(path) as archive:
-        for place, layer in takers:
-            inner = {n.removeprefix(f"{place}/"): n for n in archive.namelist() if n.startswith(f"{place}/")}
-            texts = {n: _member(archive, full, limits.MAX_TEXT) for n, full in inner.items() if "/" not in n}
-            layer.take_assets({n: text.decode("utf-8", "replace") for n, text in texts.items()})
+    takers = list(_with("load_assets", model))
+    if takers and isinstance(path, Path) and path.is_dir():
+        found = [f for f in (path / "assets").rglob("*") if f.is_file() and not f.is_symlink()]
+        names = [f.relative_to(path).as_posix() for f in found]
+        _hand_out(takers, names, lambda name: _read(path / name, limits.MAX_TEXT))
+    elif takers:
+        with _open(path) as archive:
+            names = [n for n in archive.namelist() if not n.endswith("/")]
+            _hand_out(takers, names, lambda name: _member(archive, name, limits.MAX_TEXT))
+
+
+def _hand_out(takers: list[tuple[str, Any]], names: list[str], content: Callable[[str], bytes]) -> None:
+    """Give each layer its files, whose names are known to lead nowhere else, in a folder that goes away again."""
+    for place, layer in takers:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in names:
+                if name.startswith(f"{place}/"):
+                    file = Path(folder, name.removeprefix(f"{place}/"))
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(content(name))
+            layer.load_assets(folder)
 
 
 def read_config(path: Path | IO[bytes]) -> tuple[dict[str, Any], str | None]:

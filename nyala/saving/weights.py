@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nyala.base import check, naming
+from nyala.layers.base import Layer
 from nyala.saving import hdf5, layouts
 
 if TYPE_CHECKING:
@@ -90,11 +91,9 @@ def write(model: Any, file: h5py.File, include_optimizer: bool = True) -> None:
 
 def values(obj: Any) -> Mapping[str, np.ndarray]:
     """The object's own variables by their keys in a file."""
-    if hasattr(obj, "save_own_variables"):
-        store: dict[str, Any] = {}
-        obj.save_own_variables(store)
-        return {k: np.asarray(v) for k, v in store.items()}
-    return {str(i): v.numpy() for i, v in enumerate(_own(obj))}
+    store: dict[str, Any] = {}
+    obj.save_own_variables(store)
+    return {k: np.asarray(v) for k, v in store.items()}
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -120,7 +119,7 @@ def read_groups(model: Any, groups: Mapping[str, Mapping[str, Any]], skip_mismat
         place = f"{path}/vars" if path else "vars"
         found = stored.get(place, {})
         used.add(place)
-        own_way = hasattr(obj, "load_own_variables") and type(obj).role != "optimizer"
+        own_way = type(obj).role != "optimizer" and type(obj).load_own_variables is not Layer.load_own_variables
         problem = None if own_way else _mismatch(obj, found)
         if problem is None:
             todo.append((obj, found))
@@ -137,11 +136,7 @@ def read_groups(model: Any, groups: Mapping[str, Mapping[str, Any]], skip_mismat
     report(model, wrong, skip_mismatch)
     for obj, found in todo:
         arrays = {k: d if isinstance(d, np.ndarray) else hdf5.array(d) for k, d in found.items()}
-        if hasattr(obj, "load_own_variables"):
-            obj.load_own_variables(arrays)
-        else:
-            for i, variable in enumerate(_own(obj)):
-                variable.assign(arrays[str(i)])
+        obj.load_own_variables(arrays)
     return wrong
 
 

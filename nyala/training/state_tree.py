@@ -21,7 +21,7 @@ def _parts(model: Any) -> dict[str, list[Variable]]:
         "trainable_variables": model.trainable_variables,
         "non_trainable_variables": model.non_trainable_variables,
         "optimizer_variables": [] if optimizer is None else optimizer.variables,
-        "metrics_variables": [v for m in model.metrics for v in m.variables],
+        "metrics_variables": model.metrics_variables,
     }
 
 

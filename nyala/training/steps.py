@@ -14,7 +14,6 @@ from nyala import backends, losses, ops
 from nyala._typing import Nest
 from nyala.base import check, tree
 from nyala.base.scope import StateScope
-from nyala.base.variable import Variable
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.training import data as data_
 
@@ -37,9 +36,7 @@ def _stateless_step(model: Any, step: Callable[..., Any], data: Any) -> Any:
     groups = [model.trainable_variables, model.non_trainable_variables]
     if step.__name__ == "train_step":
         groups.append(model.optimizer.variables)
-    groups.append(_metric_variables(model))
-    taken = {id(v) for v in groups[-1]}
-    groups[1] = [v for v in groups[1] if id(v) not in taken]
+    groups.append(model.metrics_variables)
     logs, state = step(tuple([v.value for v in group] for group in groups), data)
     for group, values in zip(groups, state):
         for variable, value in zip(group, values):
@@ -56,10 +53,6 @@ def _build_compiled(model: Any, data: Any) -> None:
             y_pred = model(x, training=False)
         for part in parts:
             part.build(y, y_pred)
-
-
-def _metric_variables(model: Any) -> list[Variable]:
-    return [v for metric in model.metrics for v in metric.variables]
 
 
 def _jit(model: Any) -> bool | None:
@@ -116,7 +109,7 @@ def _compiled_step(model: Any, kind: str, variant: str) -> Callable[..., Any]:
             return out
 
         return each
-    known = model._all_variables() if kind != "predict" else model.variables
+    known = model._all_variables() if kind != "predict" else model._states()
     compiler = backend.compile_loop if many else backend.compile
     return compiler(fn, known, jit=_jit(model))
 

@@ -224,6 +224,23 @@ class Trainer(OldTrainer):
             total = total + part
         return total
 
+    def stateless_compute_loss(
+        self,
+        trainable_variables: Sequence[Tensor],
+        non_trainable_variables: Sequence[Tensor],
+        metrics_variables: Sequence[Tensor],
+        x: Nest = None,
+        y: Nest = None,
+        y_pred: Nest = None,
+        sample_weight: Nest = None,
+        training: bool = True,
+    ) -> tuple[Tensor, tuple[list[Tensor], ...]]:
+        """``compute_loss`` without side effects: ``(loss, the three lists of values afterwards)``."""
+        groups = dict(trainable=trainable_variables, non_trainable=non_trainable_variables, metrics=metrics_variables)
+        with self._given("stateless_compute_loss", **groups) as state:  # type: ignore[attr-defined]
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training)
+        return loss, tuple([state.values[v] for v in getattr(self, f"{name}_variables")] for name in groups)
+
     def _no_loss_is_fine(self) -> bool:
         return self._overrides("train_step")
 
@@ -457,9 +474,8 @@ class Trainer(OldTrainer):
 
     def _all_variables(self) -> list[Variable]:
         """Every variable a step may touch: the layers', the seeds', the metrics', the optimizer's."""
-        found = [*self.variables]  # type: ignore[attr-defined]
-        for metric in self.metrics:
-            found += metric.variables
+        found = [*self._states()]  # type: ignore[attr-defined]
+        found += self.metrics_variables  # type: ignore[attr-defined]
         if self.optimizer is not None:
             found += self.optimizer.variables
         return tracking.unique(found)

@@ -153,6 +153,7 @@ def test_subclass_that_gives_inputs_and_outputs(backend: str) -> None:
             return "hello"
 
     model = Mine()
+    assert model.name.startswith("mine")  # and not "functional"
     assert isinstance(model, keras.Functional) and model.greet() == "hello" and model.output_shape == (None, 2)
     assert tuple(model(_data(5, 3)).shape) == (5, 2)
 
@@ -306,6 +307,41 @@ def test_stateless_call_changes_nothing(backend: str) -> None:
     assert any(not np.allclose(_numpy(a), _numpy(b)) for a, b in zip(new, fixed))
     for one, two in zip(before, model.get_weights()):
         np.testing.assert_array_equal(one, two)
+
+
+def test_state_of_metrics_stands_apart(backend: str) -> None:
+    class Counts(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen, self.drop = keras.metrics.Sum(name="seen"), layers.Dropout(0.5)
+
+        def call(self, x: Any) -> Any:
+            self.seen.update_state(x * 0 + 1)
+            return self.drop(x)
+
+    model = keras.Sequential([keras.Input((3,)), Counts(), layers.Dense(1, kernel_regularizer="l2")])
+    model.compile("sgd", "mse")
+    model.train_on_batch(_data(4, 3), _data(4, 1))
+    assert float(model.layers[0].seen.result()) == 12
+    names = {v.path.split("/")[0] for v in model.metrics_variables}
+    assert names == {"loss", "seen"} and len(model.variables) == 3 and len(model.non_trainable_variables) == 1
+    state = [[v.value for v in group] for group in (model.trainable_variables, model.non_trainable_variables)]
+    counts = [v.value for v in model.metrics_variables]
+    y = _data(4, 1)
+    loss, after = model.stateless_compute_loss(*state, counts, y=y, y_pred=y)
+    np.testing.assert_allclose(_numpy(loss), 0.01 * np.sum(model.get_weights()[0] ** 2), rtol=1e-5)
+    assert [len(x) for x in after] == [2, 1, 3]
+    with pytest.raises(ValueError, match="needs 3 metrics_variables, got 0"):
+        model.stateless_compute_loss(*state, [], y=y, y_pred=y)
+
+
+def test_code_for_multiples_of_a_power_of_two(backend: str) -> None:
+    class Tiles(layers.Layer):
+        def call(self, x: Any) -> Any:
+            assert x.shape[0] % 128 == 0
+            return x * 2
+
+    assert Tiles()(keras.Input((3,))).shape == (None, 3)
 
 
 def test_losses_added_by_layers_and_regularizers(backend: str) -> None:

@@ -299,25 +299,36 @@ def test_links_and_outside_storage_are_refused(tmp_path: Path) -> None:
 
 
 def test_own_ways_of_saving(tmp_path: Path) -> None:
-    class Table(nyala.layers.Layer):
-        def __init__(self) -> None:
-            super().__init__()
-            self.words = np.arange(3)
+    class Table(nyala.layers.Dense):
+        words, text = np.arange(3), "before"
 
         def save_own_variables(self, store: Any) -> None:
+            super().save_own_variables(store)
             store["words"] = self.words
 
         def load_own_variables(self, store: Any) -> None:
-            self.words = store["words"]
+            self.words = store.pop("words")
+            super().load_own_variables(store)
 
-        def call(self, x: Any) -> Any:
-            return x
+        def save_assets(self, folder: str) -> None:
+            Path(folder, "deep").mkdir()
+            Path(folder, "deep", "text.txt").write_text(self.text)
 
-    first, second = (nyala.Sequential([nyala.Input((3,)), Table()]) for _ in range(2))
-    first.layers[0].words = np.array([7, 8])
+        def load_assets(self, folder: str) -> None:
+            self.text = Path(folder, "deep", "text.txt").read_text()
+
+    first, second = (nyala.Sequential([nyala.Input((3,)), Table(2)]) for _ in range(2))
+    first.layers[0].words, first.layers[0].text = np.array([7, 8]), "after"
     first.save_weights(tmp_path / "m.weights.h5")
     second.load_weights(tmp_path / "m.weights.h5")
-    np.testing.assert_array_equal(second.layers[0].words, [7, 8])
+    first.save(tmp_path / "m.keras")
+    first.save(tmp_path / "folder", zipped=False)
+    for found in (second, *(nyala.models.load_model(tmp_path / n, {"Table": Table}) for n in ("m.keras", "folder"))):
+        np.testing.assert_array_equal(found.layers[0].words, [7, 8])
+        np.testing.assert_array_equal(found.get_weights()[0], first.get_weights()[0])
+        assert found.layers[0].text == ("before" if found is second else "after")
+    with pytest.raises(ValueError, match="has 2 variables"):
+        nyala.layers.Layer.load_own_variables(first.layers[0], {})
 
 
 def test_checkpoint_callback_saves_what_loads(backend: str, tmp_path: Path) -> None:

@@ -381,7 +381,7 @@ def test_early_stopping_restores_the_best_weights(backend: str) -> None:
     model = _model(optimizer=keras.optimizers.SGD(0.05))
     stop = keras.callbacks.EarlyStopping(monitor="loss", patience=1, mode="max", restore_best_weights=True)
     model.fit(X, Y, epochs=6, callbacks=[stop], verbose=0, shuffle=False)
-    assert stop.stopped_epoch == 1
+    assert stop.stopped_epoch == 1 and stop.monitor_op(2, 1) and stop.get_monitor_value({"loss": 3.0}) == 3
 
 
 _BAD = {

@@ -33,7 +33,7 @@ def endpoint(backend: Any, fn: Callable[..., Nest], signature: list[Nest], archi
 
 def export(backend: Any, format: str, layer: Any, signature: list[Nest], path: str, options: dict[str, Any]) -> None:
     archive = Archive()
-    archive.hold("variables", layer.variables)
+    archive.hold("variables", layer._states())
     archive.add("serve", endpoint(backend, lambda *args: layer(*args, training=False), signature, archive, {}))
     _WRITERS[format](archive, archive._endpoints["serve"], path, **options)
 

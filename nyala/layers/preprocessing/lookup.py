@@ -295,27 +295,18 @@ class _Lookup(HostLayer):
         made._expected = size
         return made
 
-    def assets(self) -> dict[str, str]:
-        """The files that belong to the layer in an archive, by name."""
-        return {ASSET: "\n".join(str(t) for t in self.get_vocabulary())} if self._tokens and self._given is None else {}
-
-    def take_assets(self, found: Mapping[str, str]) -> None:
-        """Set the vocabulary to what ``assets`` gave."""
-        if ASSET in found and self._given is None:
-            tokens = [self._token(t) for t in found[ASSET].split("\n")]
-            n = len(self._special())
-            self._set_tokens(tokens[n:] if tokens[:n] == self._special() else tokens)
-
     def save_assets(self, dir_path: str) -> None:
         """Write the vocabulary to a file in the folder."""
-        for name, text in self.assets().items():
-            (Path(dir_path) / name).write_text(text, encoding="utf-8")
+        if self._tokens and self._given is None:
+            Path(dir_path, ASSET).write_bytes("\n".join(str(t) for t in self.get_vocabulary()).encode())
 
     def load_assets(self, dir_path: str) -> None:
         """Read the vocabulary that ``save_assets`` wrote."""
-        path = Path(dir_path) / ASSET
-        if path.is_file():
-            self.take_assets({ASSET: path.read_text(encoding="utf-8")})
+        path = Path(dir_path, ASSET)
+        if path.is_file() and self._given is None:
+            tokens = [self._token(t) for t in path.read_bytes().decode("utf-8", "replace").split("\n")]
+            n = len(self._special())
+            self._set_tokens(tokens[n:] if tokens[:n] == self._special() else tokens)
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         if self.output_mode == "tf_idf" and self._idf is not None and self._given is None:

@@ -219,12 +219,6 @@ class TextVectorization(HostLayer):
         made._lookup_layer._expected = size
         return made
 
-    def assets(self) -> dict[str, str]:
-        return self._lookup_layer.assets()
-
-    def take_assets(self, found: Mapping[str, str]) -> None:
-        self._lookup_layer.take_assets(found)
-
     def save_assets(self, dir_path: str) -> None:
         """Write the vocabulary to a file in the folder."""
         self._lookup_layer.save_assets(dir_path)

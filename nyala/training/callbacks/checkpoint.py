@@ -75,7 +75,7 @@ class SavingCallback(MonitorCallback):
         place = self.place(epoch, batch, logs)
         label = f"\nEpoch {epoch + 1}:"
         text = f"{label} saving model to {place}"
-        if self.save_best_only and (value := self.current(logs)) is not None:
+        if self.save_best_only and (value := self.get_monitor_value(logs)) is not None:
             self._direction()
             if not self.improves(value, self.best):
                 self._say(f"{label} {self.monitor} did not improve from {self.best:.5f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class MonitorCallback(Callback):
         self.best = best
         self._sign: int | None = None
 
-    def current(self, logs: Logs) -> float | None:
+    def get_monitor_value(self, logs: Logs) -> float | None:
         """The monitored value; a warning and ``None`` when there is none."""
         value = (logs or {}).get(self.monitor)
         if value is None:
@@ -54,6 +55,11 @@ class MonitorCallback(Callback):
             return True
         sign = self._direction()
         return bool(sign * value > sign * on + self.min_delta)
+
+    @property
+    def monitor_op(self) -> Callable[[Any, Any], Any]:
+        """``np.less`` or ``np.greater``: what makes a value the better one."""
+        return np.less if self._direction() < 0 else np.greater
 
     def _direction(self) -> int:
         if self._sign is None:
@@ -131,7 +137,7 @@ class EarlyStopping(MonitorCallback):
         self.best = self.best_weights = None
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if epoch < self.start_from_epoch or (value := self.current(logs)) is None:
+        if epoch < self.start_from_epoch or (value := self.get_monitor_value(logs)) is None:
             return
         self._direction()
         self.wait += 1
@@ -209,7 +215,7 @@ class ReduceLROnPlateau(MonitorCallback):
         rate = learning_rate(self)
         if logs is not None:
             logs["learning_rate"] = rate
-        if (value := self.current(logs)) is None:
+        if (value := self.get_monitor_value(logs)) is None:
             return
         self._direction()
         if self.in_cooldown():
