@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
-from nyala import ops
-from nyala._typing import Nest
+import numpy as np
+
+from nyala import backends, ops
+from nyala._typing import Nest, Shape
+from nyala.backends import host
 from nyala.base import check, masks, old, tree
-from nyala.graph import closures
-from nyala.graph.function import Function
+from nyala.graph import closures, infer
+from nyala.graph.function import Encoded, Function
 from nyala.graph.node import OpCall
 from nyala.graph.symbolic import SymbolicTensor
+from nyala.layers._running import running
 from nyala.layers.base import Layer
 from nyala.layers.input import InputLayer
 from nyala.models.model import Model
@@ -200,15 +205,25 @@ class Functional(Model):
             return x
         shape, expected = x.shape, wanted.shape
         rank = len(shape)
+    def _of_more_axes(self, name: str, expected: Shape, shape: Shape) -> Shape:
+        """The shape without its surplus axes, with which Keras 2 ran a model that was part of another."""
+        message = f"input `{name}` expects shape {expected}, got {shape}"
+        if len(shape) < len(expected) or not (infer.is_abstract() or len(running.stack) > 1):
+            check.fail(self, message)
+        warnings.warn(f"{check.who(self)}: {message}; its layers take the further axes as they can", stacklevel=2)
+        return (shape[0], *shape[1 + len(shape) - len(expected) :])
+
         if rank != len(expected):
             if rank == len(expected) - 1 and expected[-1] == 1:
                 return self._fit(ops.expand_dims(x, -1), wanted, name)
             if rank == len(expected) + 1 and shape[-1] == 1:
-                return self._fit(ops.squeeze(x, -1), wanted, name)
-            check.fail(self, f"input `{name}` expects shape {expected}, got {tuple(shape)}")
+                return self._fit(np.squeeze(x, -1) if texts else ops.squeeze(x, -1), wanted, name)
+            shape = self._of_more_axes(name, expected, tuple(shape))
         for size, want in zip(shape, expected):
             if want is not None and size is not None and size != want:
-                check.fail(self, f"input `{name}` expects shape {expected}, got {tuple(shape)}")
+                check.fail(self, f"input `{name}` expects shape {expected}, got {tuple(x.shape)}")
+        if isinstance(x, SymbolicTensor):
+            return x
         backend = self._find_backend()
         if not isinstance(x, SymbolicTensor) and backend.dtype_of(x) != wanted.dtype:
             mask = masks.get_mask(x)

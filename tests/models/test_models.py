@@ -296,6 +296,18 @@ def test_errors_name_who_and_what(backend: str) -> None:
         keras.Sequential([layers.Dense(1)]).count_params()
 
 
+def test_a_model_in_another_takes_further_axes(backend: str) -> None:
+    inner = keras.Sequential([layers.Input((4,)), layers.Dense(2)])
+    x = layers.Input((3, 4))
+    with pytest.warns(UserWarning, match=r"expects shape \(None, 4\), got"):
+        outer = keras.Model(x, inner(x))
+    with pytest.warns(UserWarning, match="expects shape"):
+        found = outer.predict(np.ones((5, 3, 4)), verbose=0)
+    np.testing.assert_allclose(found[:, 1], inner.predict(np.ones((5, 4)), verbose=0), rtol=1e-6)
+    with pytest.raises(ValueError, match="expects shape"):
+        inner.predict(np.ones((5, 3, 4)), verbose=0)
+
+
 def test_stateless_call_changes_nothing(backend: str) -> None:
     model = keras.Sequential([keras.Input((3,)), layers.BatchNormalization(), layers.Dense(2)])
     before = model.get_weights()
@@ -348,6 +360,7 @@ def test_losses_added_by_layers_and_regularizers(backend: str) -> None:
     class Adds(layers.Layer):
         def call(self, x: Any) -> Any:
             self.add_loss(ops.mean(ops.square(x)))
+            self.add_loss(x)
             return x
 
     dense = layers.Dense(2, kernel_regularizer="l2", kernel_initializer="ones")
@@ -355,8 +368,10 @@ def test_losses_added_by_layers_and_regularizers(backend: str) -> None:
     x = _data(4, 3)
     for _ in range(2):  # the second call replaces the first one's losses
         model(x)
-    values = sorted(float(_numpy(v)) for v in model.losses)
-    np.testing.assert_allclose(values, sorted([float((x**2).mean()), 0.01 * 6]), rtol=1e-5)
+    values = sorted(float(_numpy(v).sum()) for v in model.losses)
+    expected = [float((x**2).mean()), float(x.sum()), 0.01 * 6]
+    np.testing.assert_allclose(values, sorted(expected), rtol=1e-5)
+    np.testing.assert_allclose(float(_numpy(model.compute_loss())), sum(expected), rtol=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
