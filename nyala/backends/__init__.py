@@ -134,6 +134,10 @@ def of(x: Any) -> Backend | None:
             if backend.is_tensor(x):
                 backend_of_type[type(x)] = backend
                 return backend
+        library = type(x).__module__.partition(".")[0]
+        if library in NAMES and library not in _loaded and not hasattr(x, "numpy"):
+            # Of a library whose backend is not in use yet, and without values that another could take: as in tf.data.
+            return get(library) if get(library).is_tensor(x) else None
     return found
 
 

@@ -53,7 +53,11 @@ class BackendBase:
     name: str = ""
     tensor_types: tuple[type, ...] = ()
     """The concrete tensor types; subclasses are found through ``is_tensor``."""
+    not_dense: tuple[type, ...] = ()
+    """The library's types of sparse and ragged tensors."""
     natives: dict[str, Callable[..., Any]] = {}
+    sparse_natives: dict[str, Callable[..., Any]] = {}
+    """The ops that take the library's sparse tensors, which all others refuse."""
     fused_updates: dict[str, Callable[..., bool]] = {}
     """Optimizer name -> kernel that updates all variables at once (see ``optimizers/base.py``)."""
     loops_in_one_call: bool = False

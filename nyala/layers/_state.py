@@ -361,19 +361,13 @@ class LayerState(OldLayer, Called, Configurable):
 
     @old.takes_old_loss
     def add_loss(self, loss: Any) -> None:
-        """Add a scalar (or a list of them) to ``losses`` of the call that is running."""
+        """Add a scalar, a tensor that training sums, or a list of them, to ``losses`` of the call that is running."""
         call = running.call_id if running.stack else self._last_call
         for item in loss if isinstance(loss, (list, tuple)) else [loss]:
             if on_graph.collect_loss(item):
                 continue
             if callable(item) and not isinstance(item, Variable):
                 item = item()
-            shape = getattr(item, "shape", ())
-            if tuple(shape) not in ((), (1,)):
-                check.fail(
-                    self,
-                    f"add_loss takes scalars, got a tensor of shape {tuple(shape)}; reduce it first, e.g. ops.sum(x)",
-                )
             scope.collect_loss(item)
             for layer in tracking.unique([*running.stack, self]):
                 if layer._loss_call != call:

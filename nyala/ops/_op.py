@@ -233,6 +233,8 @@ def _general(spec: _Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         elif (found := kwargs.get(spec.names[i])) is not None:
             _collect(found, i in spec.nested, tensors)
     backend = find_backend(tensors, spec.name)
+    if spec.name in backend.sparse_natives and any(isinstance(x, backend.not_dense) for x in tensors):
+        return backend.sparse_natives[spec.name](*args, **kwargs)
 
     dtype = None
     if spec.rule != "keep" and tensors:

@@ -69,18 +69,52 @@ _KERNELS: dict[str, Callable[[Any, Any], Any]] = {
 _INTERPOLATIONS = ("bilinear", "nearest", "lanczos3", "lanczos5", "bicubic")
 
 
-def _weights(size: int, new_size: int, interpolation: str, antialias: bool) -> np.ndarray:
+# Sizes are ints, or scalar tensors where a picture's own is known only when a graph runs, as in ``tf.data``.
+
+
+def _weights(size: Any, new_size: int, interpolation: str, antialias: bool) -> Any:
     """(new_size, size): what each source sample gives to each result, their centres being half a pixel inside."""
-    step = size / new_size
-    centres = (np.arange(new_size) + 0.5) * step - 0.5
+    m: Any = np if isinstance(size, int) else ops
+    samples = np.arange(size) if m is np else ops.arange(size, dtype="float32")
+    step = (size if m is np else ops.cast(size, "float32")) / new_size
+    centres = (np.arange(new_size, dtype=None if m is np else "float32") + 0.5) * step - 0.5
     # A kernel as wide as the step takes in every sample on the way down.
-    width = max(step, 1.0) if antialias else 1.0
-    weights = _KERNELS[interpolation]((centres[:, None] - np.arange(size)) / width, np)
-    return weights / weights.sum(axis=1, keepdims=True)
+    width = m.maximum(step, 1.0) if antialias else 1.0
+    weights = _KERNELS[interpolation]((centres[:, None] - samples) / width, m)
+    return weights / m.sum(weights, axis=1, keepdims=True)
 
 
-def _nearest(size: int, new_size: int) -> np.ndarray:
-    return np.minimum(((np.arange(new_size) + 0.5) * size / new_size).astype("int32"), size - 1)
+def _nearest(size: Any, new_size: int) -> Any:
+    return (2 * np.arange(new_size, dtype="int32") + 1) * size // (2 * new_size)
+
+
+def aspect_region(h: Any, w: Any, height: int, width: int, inside: bool) -> tuple[Any, Any, Any, Any]:
+    """Top, left, height and width of the middle part of h x w with the proportions of height x width, or around it."""
+    known = isinstance(h, int) and isinstance(w, int)
+    least, most = (min, max) if known else (ops.minimum, ops.maximum)
+    new_h, new_w = w * height // width, h * width // height
+    h2, w2 = (least(h, most(1, new_h)), least(w, most(1, new_w))) if inside else (most(h, new_h), most(w, new_w))
+    if inside:
+        return (h - h2) // 2, (w - w2) // 2, h2, w2
+    return -((h2 - h) // 2), -((w2 - w) // 2), h2, w2
+
+
+def cut(x: Tensor, first: int, region: Sequence[Any]) -> Tensor:
+    """A part (top, left, height, width) of pictures whose axes begin at ``first``."""
+    for axis, (start, length) in enumerate(zip(region[:2], region[2:]), first):
+        if isinstance(start, int) and isinstance(length, int):
+            x = x[(slice(None),) * axis + (slice(start, start + length),)]
+        else:
+            x = ops.take(x, start + ops.arange(length), axis)
+    return x
+
+
+def framed(x: Tensor, first: int, region: Sequence[Any], value: float) -> Tensor:
+    """Pictures in a frame that begins before them, at (top, left) <= (0, 0), and has a height and a width."""
+    pads: list[tuple[Any, Any]] = [(0, 0)] * len(x.shape)
+    for axis, (start, length) in enumerate(zip(region[:2], region[2:]), first):
+        pads[axis] = (-start, length + start - ops.shape(x)[axis])
+    return ops.pad(x, pads, constant_values=value)
 
 
 @op(name="image.resize")
@@ -113,17 +147,11 @@ def resize(
     check.one_of(who, "fill_mode", fill_mode, ("constant",))
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         check.fail(who, "only one of crop_to_aspect_ratio and pad_to_aspect_ratio can be True")
-    rank = len(images.shape)
-    if rank not in (3, 4):
-        check.fail(who, f"images must have rank 3 or 4, got shape {tuple(images.shape)}")
-    first = rank - 3 if config.standardize_data_format(who, data_format) == "channels_last" else rank - 2
-    have = images.shape[first : first + 2]
-    if None in tuple(have):
-        check.fail(who, f"height and width must be known, got shape {tuple(images.shape)}")
+    first, h, w = _frame(who, images, data_format)
     if crop_to_aspect_ratio:
-        images = _crop(images, first, height, width)
+        images = cut(images, first, aspect_region(h, w, height, width, True))
     elif pad_to_aspect_ratio:
-        images = _pad(images, first, height, width, fill_value)
+        images = framed(images, first, aspect_region(h, w, height, width, False), fill_value)
     return _resize(images, first, (height, width), interpolation, antialias)
 
 
@@ -131,33 +159,27 @@ def _resize(x: Tensor, first: int, size: tuple[int, int], interpolation: str, an
     dtype = ops.dtype(x)
     wide = x if interpolation == "nearest" else ops.cast(x, "float64" if dtype == "float64" else "float32")
     for axis, new in enumerate(size, first):
-        old = wide.shape[axis]
-        if old == new:
+        old = ops.shape(wide)[axis]
+        known = isinstance(old, int)
+        if known and old == new:
             continue
         if interpolation == "nearest":
-            whole = new % old == 0
+            whole = known and new % old == 0
             wide = ops.repeat(wide, new // old, axis) if whole else ops.take(wide, _nearest(old, new), axis)
         else:
             weights = ops.convert_to_tensor(_weights(old, new, interpolation, antialias), ops.dtype(wide))
             wide = ops.moveaxis(ops.tensordot(wide, weights, axes=[[axis], [1]]), -1, axis)
+    wide = _sized(wide, first, *size)
     if ops.dtype(wide) == dtype:
         return wide
     return ops.saturate_cast(ops.round(wide) if dtypes.is_int(dtype) else wide, dtype)
 
 
-def _crop(x: Tensor, first: int, height: int, width: int) -> Tensor:
-    h, w = x.shape[first : first + 2]
-    new = (min(h, max(1, int(w * height / width))), min(w, max(1, int(h * width / height))))
-    cut = [slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip((h, w), new)]
-    return x[(slice(None),) * first + tuple(cut)]
-
-
-def _pad(x: Tensor, first: int, height: int, width: int, value: float) -> Tensor:
-    h, w = x.shape[first : first + 2]
-    new = (max(h, int(w * height / width)), max(w, int(h * width / height)))
-    borders = [((m - n) // 2, m - n - (m - n) // 2) for n, m in zip((h, w), new)]
-    pads = [borders[i - first] if 0 <= i - first < 2 else (0, 0) for i in range(len(x.shape))]
-    return ops.pad(x, pads, constant_values=value)
+def _sized(x: Tensor, first: int, *sizes: Any) -> Tensor:
+    """``x``, of which these sizes are known where a graph has lost them."""
+    if None not in tuple(x.shape)[first : first + len(sizes)]:
+        return x
+    return ops.reshape(x, (*ops.shape(x)[:first], *sizes, *ops.shape(x)[first + len(sizes) :]))
 
 
 _METHODS = {
@@ -261,7 +283,7 @@ def hsv_to_rgb(images: TensorLike, data_format: str | None = None) -> Tensor:
 # -- cutting -----------------------------------------------------------------------------------------------------------
 
 
-def _borders(who: str, what: str, size: int, before: Any, after: Any, target: Any, grow: bool) -> tuple[int, int]:
+def _borders(who: str, what: str, size: Any, before: Any, after: Any, target: Any, grow: bool) -> tuple[Any, Any]:
     """How much to add or cut on both sides of an axis, of which two of three are given."""
     names = ("top_", "bottom_", "target_height") if what == "height" else ("left_", "right_", "target_width")
     if sum(v is None for v in (before, after, target)) != 1:
@@ -269,23 +291,21 @@ def _borders(who: str, what: str, size: int, before: Any, after: Any, target: An
     if target is not None:
         rest = (target - size) if grow else (size - target)
         before, after = (rest - after, after) if before is None else (before, rest - before)
-    if before < 0 or after < 0 or (not grow and before + after >= size):
+    known = all(isinstance(n, int) for n in (size, before, after))
+    if known and (before < 0 or after < 0 or (not grow and before + after >= size)):
         check.fail(
             who, f"{names[0]} and {names[1]} come to {before} and {after}, which a {what} of {size} does not allow"
         )
     return before, after
 
 
-def _frame(who: str, images: Tensor, data_format: str | None) -> tuple[int, int, int]:
+def _frame(who: str, images: Tensor, data_format: str | None) -> tuple[int, Any, Any]:
     """The first of the two axes of a picture, and their lengths."""
     rank = len(images.shape)
     if rank not in (3, 4):
         check.fail(who, f"images must have rank 3 or 4, got shape {tuple(images.shape)}")
     first = rank - 3 if config.standardize_data_format(who, data_format) == "channels_last" else rank - 2
-    height, width = tuple(images.shape)[first : first + 2]
-    if height is None or width is None:
-        check.fail(who, f"height and width must be known, got shape {tuple(images.shape)}")
-    return first, height, width
+    return (first, *ops.shape(images)[first : first + 2])
 
 
 @op(name="image.crop_images")
@@ -307,7 +327,12 @@ def crop_images(
     first, height, width = _frame(who, images, data_format)
     top, bottom = _borders(who, "height", height, top_cropping, bottom_cropping, target_height, False)
     left, right = _borders(who, "width", width, left_cropping, right_cropping, target_width, False)
-    return images[(slice(None),) * first + (slice(top, height - bottom), slice(left, width - right))]
+    size = (height - bottom - top, width - right - left)
+    if target_height is not None:
+        size = (target_height, size[1])
+    if target_width is not None:
+        size = (size[0], target_width)
+    return _sized(cut(images, first, (top, left, *size)), first, *size)
 
 
 @op(name="image.pad_images")
@@ -383,22 +408,22 @@ def _windows(
     counts = []
     # Each axis becomes two: which window, and where in it.
     for i, (k, s, d) in enumerate(zip(sizes, steps, spaces)):
-        n = x.shape[2 * i + 1]
+        n = ops.shape(x)[2 * i + 1]
+        m: Any = np if isinstance(n, int) else ops
         reach = (k - 1) * d + 1
         count = -(-n // s) if padding == "same" else (n - reach) // s + 1
-        if count < 1:
+        if m is np and count < 1:
             check.fail(who, f"a window of {reach} does not fit into an axis of {n}")
-        start = -(max((count - 1) * s + reach - n, 0) // 2) if padding == "same" else 0
-        places = start + np.arange(count)[:, None] * s + np.arange(k) * d
-        pads = (-int(places.min()), int(places.max()) - n + 1)
-        if max(pads) > 0:
-            pads = (max(pads[0], 0), max(pads[1], 0))
+        if padding == "same":
+            lack = m.maximum((count - 1) * s + reach - n, 0)
+            pads = (lack // 2, lack - lack // 2)
             x = ops.pad(x, [pads if axis == 2 * i + 1 else (0, 0) for axis in range(len(x.shape))])
-        x = ops.take(x, (places + max(pads[0], 0)).astype("int32"), axis=2 * i + 1)
+        places = m.arange(count, dtype="int32")[:, None] * s + np.arange(k, dtype="int32") * d
+        x = ops.take(x, places, axis=2 * i + 1)
         counts.append(count)
     pairs = range(1, 2 * rank + 1)
     x = ops.transpose(x, (0, *pairs[::2], *pairs[1::2], 2 * rank + 1))
-    x = ops.reshape(x, (-1, *counts, int(np.prod(sizes)) * x.shape[-1]))
+    x = ops.reshape(x, (ops.shape(x)[0], *counts, int(np.prod(sizes)) * x.shape[-1]))
     x = x if last else ops.moveaxis(x, -1, 1)
     return x[0] if single else x
 
@@ -421,11 +446,12 @@ def gaussian_blur(
     """
     who = "image.gaussian_blur"
     sizes = check.ints(who, "kernel_size", kernel_size, 2)
+    sigma = ops.cast(ops.convert_to_tensor(sigma), "float32")
     if tuple(sigma.shape) not in ((), (1,), (2,)):
         check.fail(who, f"sigma must be a number or a pair, got shape {tuple(sigma.shape)}")
     sigma = ops.broadcast_to(sigma, (2,))
     x, back = _batch(who, images, data_format)
-    return back(blurred(x, [gaussian(n, ops.cast(sigma[i], "float32")) for i, n in enumerate(sizes)]))
+    return back(blurred(x, [gaussian(n, sigma[i]) for i, n in enumerate(sizes)]))
 
 
 @op("float", name="image.sobel_edges")
@@ -467,7 +493,7 @@ def ssim(
         check.fail(who, f"the images must have the same shape, got {tuple(image1.shape)} and {tuple(image2.shape)}")
     _, height, width = _frame(who, image1, data_format)
     filter_size = check.positive_int(who, "filter_size", filter_size)
-    if filter_size > min(height, width):
+    if filter_size > min((n for n in (height, width) if isinstance(n, int)), default=filter_size):
         check.fail(who, f"filter_size must be at most the images' {height} x {width}, got {filter_size}")
     (x, _), (y, _) = (_batch(who, image, data_format) for image in (image1, image2))
     kernel = gaussian(filter_size, float(filter_sigma))

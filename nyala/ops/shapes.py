@@ -197,7 +197,7 @@ def meshgrid(*x: Any, indexing: str = "xy") -> list[Tensor]:
     order = list(builtins.range(len(vectors)))
     if indexing == "xy" and len(order) > 1:
         order[:2] = [1, 0]
-    sizes = tuple(vectors[i].shape[0] for i in order)
+    sizes = tuple(shape(vectors[i])[0] for i in order)
     return [broadcast_to(reshape(v, tuple(-1 if i == j else 1 for j in order)), sizes) for i, v in enumerate(vectors)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
@@ -23,7 +24,7 @@ _FILLS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "constant": lambda i, n: ops.clip(i, 0, n - 1),
     "nearest": lambda i, n: ops.clip(i, 0, n - 1),
     "wrap": lambda i, n: ops.mod(i, n),
-    "mirror": lambda i, n: n - 1 - ops.abs(ops.mod(i, max(2 * n - 2, 1)) - (n - 1)),
+    "mirror": lambda i, n: n - 1 - ops.abs(ops.mod(i, ops.maximum(2 * n - 2, 1)) - (n - 1)),
     "reflect": lambda i, n: ops.minimum(ops.mod(i, 2 * n), 2 * n - 1 - ops.mod(i, 2 * n)),
 }
 _INTERPOLATIONS = ("bilinear", "nearest")
@@ -33,8 +34,8 @@ def _sample(x: Tensor, places: Sequence[Tensor], linear: bool, fill_mode: str, f
     """(batch, *sizes, channels) at one (batch, points) of places an axis -> (batch, points, channels); ints are rounded."""
     dtype = ops.dtype(x)
     wide = ops.cast(x, dtypes.result_type(dtype, "float32") if dtypes.is_float(dtype) else "float32")
-    sizes = tuple(x.shape)[1:-1]
-    flat = ops.reshape(wide, (-1, int(np.prod(sizes)), x.shape[-1]))
+    sizes = ops.shape(x)[1:-1]
+    flat = ops.reshape(wide, (-1, math.prod(sizes), x.shape[-1]))
     places = [ops.cast(p, ops.dtype(wide)) for p in places]
     axes = []
     for p, n in zip(places, sizes):
@@ -100,27 +101,24 @@ def _batch(who: str, images: Tensor, data_format: str | None) -> tuple[Tensor, C
     return (x if last else ops.transpose(x, (0, 2, 3, 1))), back
 
 
-def _grid(x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _grid(x: Tensor) -> tuple[Tensor, Tensor]:
     """The row and the column of every pixel, (1, height * width)."""
-    height, width = tuple(x.shape)[1:3]
-    if height is None or width is None:
-        check.fail("image", f"height and width must be known, got shape {tuple(x.shape)}")
-    rows, columns = np.mgrid[:height, :width].astype("float32")
-    return rows.reshape(1, -1), columns.reshape(1, -1)
+    height, width = ops.shape(x)[1:3]
+    m = np if isinstance(height, int) and isinstance(width, int) else ops
+    rows, columns = m.meshgrid(m.arange(height), m.arange(width), indexing="ij")
+    return tuple(ops.reshape(ops.cast(g, "float32"), (1, -1)) for g in (rows, columns))
 
 
 def _projected(x: Tensor, matrices: Tensor, interpolation: str, fill_mode: str, fill_value: float) -> Tensor:
     """Each pixel (column, row) comes from where its matrix, a0 a1 a2 b0 b1 b2 c0 c1 1, maps it."""
-    rows, columns = (ops.convert_to_tensor(g) for g in _grid(x))
+    rows, columns = _grid(x)
     # One row a matrix and one a picture, whichever are more.
-    m = ops.cast(matrices, "float32") + ops.cast(
-        ops.zeros_like(ops.reshape(x, (-1, int(np.prod(x.shape[1:]))))[:, :1]), "float32"
-    )
+    m = ops.cast(matrices, "float32") + ops.cast(ops.zeros_like(x[:, :1, 0, 0]), "float32")
     a = [m[:, i : i + 1] for i in range(8)]
     k = a[6] * columns + a[7] * rows + 1.0
     places = [(a[3] * columns + a[4] * rows + a[5]) / k, (a[0] * columns + a[1] * rows + a[2]) / k]
     found = _sample(x, places, interpolation == "bilinear", fill_mode, fill_value)
-    return ops.reshape(found, (-1, *tuple(x.shape)[1:]))
+    return ops.reshape(found, (-1, *ops.shape(x)[1:]))
 
 
 @op(name="image.affine_transform")
@@ -240,9 +238,9 @@ def displaced(
     x: Tensor, noise: Tensor, sigma: float, interpolation: str, fill_mode: str, fill_value: float = 0.0
 ) -> Tensor:
     """(batch, height, width, channels) with each pixel taken from ``noise`` (batch, height, width, 2) away, smoothed."""
-    rows, columns = (ops.convert_to_tensor(g) for g in _grid(x))
+    rows, columns = _grid(x)
     kernel = gaussian(2 * max(1, round(3 * sigma)) + 1, sigma)
-    shifts = ops.reshape(blurred(noise, [kernel, kernel]), (-1, rows.shape[1], 2))
+    shifts = ops.reshape(blurred(noise, [kernel, kernel]), (-1, ops.shape(rows)[1], 2))
     places = [rows + shifts[..., 0], columns + shifts[..., 1]]
     found = _sample(x, places, interpolation == "bilinear", fill_mode, fill_value)
-    return ops.reshape(found, (-1, *tuple(x.shape)[1:]))
+    return ops.reshape(found, (-1, *ops.shape(x)[1:]))

@@ -169,15 +169,11 @@ def smart_resize(
     tensor = ops.convert_to_tensor(x)
     if len(tensor.shape) not in (3, 4):
         check.fail("smart_resize", f"x must have 3 axes, or 4 with a batch, got shape {tuple(tensor.shape)}")
-    first = _format("smart_resize", data_format) == "channels_first"
-    rows = len(tensor.shape) - (2 if first else 3)
-    height, width = tensor.shape[rows], tensor.shape[rows + 1]
-    crop_height = min(height, int(width * target_height / target_width))
-    crop_width = min(width, int(height * target_width / target_height))
-    top, left = int((height - crop_height) / 2), int((width - crop_width) / 2)
-    window = (slice(None),) * rows + (slice(top, top + crop_height), slice(left, left + crop_width))
-    part = ops.cast(tensor[window], dtypes.standardize(None)) if not backends.of(x) else tensor[window]
-    out = ops.image.resize(part, (target_height, target_width), interpolation=interpolation, data_format=data_format)
+    _format("smart_resize", data_format)
+    part = tensor if backends.of(x) else ops.cast(tensor, dtypes.standardize(None))
+    out = ops.image.resize(
+        part, (target_height, target_width), interpolation, crop_to_aspect_ratio=True, data_format=data_format
+    )
     return ops.convert_to_numpy(out) if isinstance(x, np.ndarray) else out
 
 

@@ -124,3 +124,15 @@ def test_jvp(backend):
     assert (numpy(aux) == x).all() and numpy(counter) == 1
     with pytest.raises(ValueError, match="equally many"):
         ops.jvp(ops.sin, (x,), ())
+
+
+def test_sparse_tensors_of_tensorflow():
+    tf = pytest.importorskip("tensorflow")
+    with backends.backend_scope("tensorflow"):
+        sparse = tf.sparse.from_dense([[0, 2], [3, 0]])
+        out = ops.matmul(ops.transpose(ops.cast(sparse, "float32")), np.eye(2, dtype="float32"))
+        np.testing.assert_array_equal(out, [[0, 3], [2, 0]])
+        with pytest.raises(TypeError, match="SparseTensor"):
+            ops.exp(sparse)
+        counts = tf.function(lambda n: ops.tile(np.ones((1, 2)), n), input_signature=[tf.TensorSpec((2,), "int32")])
+        assert counts(tf.constant([2, 3])).shape == (2, 6)

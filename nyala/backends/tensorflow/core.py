@@ -31,7 +31,6 @@ from nyala.graph.symbolic import SymbolicTensor
 
 _EAGER = tf.__internal__.EagerTensor
 _GRAPH = tf.__internal__.SymbolicTensor
-_NOT_DENSE = (tf.RaggedTensor, tf.SparseTensor)
 _OF_STORAGE = frozenset({
     "handle", "_shared_name", "_unique_id", "_handle_name", "_in_graph_mode", "_id", "device", "graph", "op",
     "read_value", "sparse_read", "gather_nd", "get_shape", "is_initialized",
@@ -75,7 +74,14 @@ class Backend(BackendBase):
     name = "tensorflow"
     loops_in_one_call = True
     tensor_types = (_EAGER, _GRAPH)
+    not_dense = (tf.RaggedTensor, tf.SparseTensor)
     natives = {**NATIVES, **NN_NATIVES, **RNN, **step.CONTROL}
+    sparse_natives = {
+        "cast": lambda x, dtype: tf.cast(x, dtypes.standardize(dtype)),
+        "matmul": tf.sparse.sparse_dense_matmul,
+        "reshape": tf.sparse.reshape,
+        "transpose": tf.sparse.transpose,
+    }
     fused_updates = FUSED_UPDATES
     floating = frozenset(tf.as_dtype(d) for d in dtypes.FLOATS)
 
@@ -113,7 +119,7 @@ class Backend(BackendBase):
             return self.convert(x.value, dtype)
         if isinstance(x, (tf.Variable, tf.IndexedSlices)):
             return self.convert(tf.convert_to_tensor(x), dtype)
-        if isinstance(x, _NOT_DENSE):
+        if isinstance(x, self.not_dense):
             raise TypeError(
                 f"a {kind.__name__} was given where a dense tensor is needed; use .to_tensor() or tf.sparse.to_dense"
             )

@@ -87,7 +87,9 @@ def _repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
 
 
 def _tile(x: Tensor, repeats: Any) -> Tensor:
-    repeats = [repeats] if isinstance(repeats, int) or getattr(repeats, "shape", None) == () else list(repeats)
+    if isinstance(repeats, tf.Tensor):
+        repeats = tf.unstack(tf.reshape(repeats, [-1]))
+    repeats = [repeats] if isinstance(repeats, int) else list(repeats)
     rank = len(x.shape)
     if len(repeats) > rank:
         x = tf.reshape(x, [*(1,) * (len(repeats) - rank), *dims(x)])

@@ -61,7 +61,7 @@ class _Warp(BaseImagePreprocessingLayer):
         raise NotImplementedError
 
     def change_images(self, x: Tensor, t: Any, nearest: bool = False) -> Tensor:
-        m = self.matrix(t, *tuple(x.shape)[1:3])
+        m = self.matrix(t, *ops.shape(x)[1:3])
         mode = "nearest" if nearest else self.interpolation
         moved = ops.image.affine_transform(
             x, m, mode, self.fill_mode, float(self.fill_value), data_format="channels_last"
@@ -189,7 +189,8 @@ class RandomZoom(_Warp):
 
     def matrix(self, t: Any, height: int, width: int) -> Tensor:
         y, x = (ops.reshape(ops.cast(t[k], "float32"), (-1,)) for k in ("height_zoom", "width_zoom"))
-        return _rows(x, 0.0, (1.0 - x) * ((width - 1) / 2), 0.0, y, (1.0 - y) * ((height - 1) / 2), 0.0, 0.0)
+        right, bottom = (ops.cast(n, "float32") - 1.0 for n in (width, height))
+        return _rows(x, 0.0, (1.0 - x) * (right / 2), 0.0, y, (1.0 - y) * (bottom / 2), 0.0, 0.0)
 
 
 class RandomShear(_Warp):
@@ -318,6 +319,8 @@ class RandomElasticTransform(BaseImagePreprocessingLayer):
     def change_images(self, x: Tensor, t: Any, nearest: bool = False) -> Tensor:
         mode = "nearest" if nearest else self.interpolation
         height, width = tuple(x.shape)[1:3]
+        if height is None or width is None:
+            check.fail(self, f"needs images of a known size, got shape {tuple(x.shape)}; use Resizing before")
         alpha = t["distortion_factor"] * (0.1 * max(height, width))
         sigma = max(0.05 * min(height, width), 0.5)
         moved = displaced(x, t["shifts"] * (alpha * sigma), sigma, mode, self.fill_mode, float(self.fill_value))

@@ -8,26 +8,13 @@ from nyala import ops, random
 from nyala._typing import Tensor
 from nyala.base import check
 from nyala.layers.preprocessing.image.base import BaseImagePreprocessingLayer
+from nyala.ops.image import aspect_region, cut, framed
 
 _INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 _FLIPS = ("horizontal", "vertical", "horizontal_and_vertical")
 
 _Region = tuple[Any, Any, Any, Any]
 """Top, left, height and width of a part of an image; it may also be larger than the image."""
-
-
-def _aspect_region(h: Any, w: Any, height: int, width: int, inside: bool) -> _Region:
-    """The middle part of an image of h x w with the proportions of height x width, inside it or around it."""
-    if isinstance(h, int) and isinstance(w, int):
-        least, most, whole = min, max, int
-    else:
-        least, most, whole = ops.minimum, ops.maximum, lambda v: ops.cast(ops.floor(v), "int32")
-    by_width, by_height = (ops.cast(n, "float32") if most is ops.maximum else n for n in (w, h))
-    new_h, new_w = whole(by_width * height / width), whole(by_height * width / height)
-    h2, w2 = (least(h, most(1, new_h)), least(w, most(1, new_w))) if inside else (most(h, new_h), most(w, new_w))
-    if inside:
-        return (h - h2) // 2, (w - w2) // 2, h2, w2
-    return -((h2 - h) // 2), -((w2 - w) // 2), h2, w2
 
 
 class _RegionLayer(BaseImagePreprocessingLayer):
@@ -47,48 +34,12 @@ class _RegionLayer(BaseImagePreprocessingLayer):
         self.width = check.positive_int(self, "width", width)
 
     def change_images(self, x: Tensor, t: Any, nearest: bool = False) -> Tensor:
-        top, left, h, w = t["region"]
-        have, size = tuple(ops.shape(x))[1:3], (self.height, self.width)
-        mode = "nearest" if nearest else self.interpolation
-        if not all(isinstance(n, int) for n in (*have, h, w)):
-            return self._sampled(x, t["region"], mode)
-        if (h, w) == size and h <= have[0] and w <= have[1]:
-            return x if (h, w) == have else x[:, top : top + h, left : left + w]
-        if h > have[0] or w > have[1]:
-            pads = ((0, 0), (-top, h - have[0] + top), (-left, w - have[1] + left), (0, 0))
-            x = ops.pad(x, pads, constant_values=float(self.fill_value))
-        else:
-            x = x[:, top : top + h, left : left + w]
-        return ops.image.resize(x, size, mode, self.antialias, data_format="channels_last")
-
-    def _sampled(self, x: Tensor, region: _Region, mode: str) -> Tensor:
-        """The region in the layer's size where the image's own is known only when the graph runs."""
         if getattr(self, "pad_to_aspect_ratio", False):
-            x = self._framed(x, region)
+            x = framed(x, 1, t["region"], float(self.fill_value))
         else:
-            for axis, (start, length) in enumerate(((region[0], region[2]), (region[1], region[3])), 1):
-                x = ops.take(x, start + ops.arange(length), axis)
-        for axis, (length, size) in enumerate(((region[2], self.height), (region[3], self.width)), 1):
-            step = ops.cast(length, "float32") / float(size)
-            if mode == "nearest":
-                places = ops.floor((ops.arange(size, dtype="float32") + 0.5) * step)
-                x = ops.take(x, ops.clip(ops.cast(places, "int32"), 0, length - 1), axis)
-            else:
-                shape = [*ops.shape(x)]
-                shape[axis] = size
-                x = ops.image.scale_and_translate(x, shape, [1.0 / step], [0.0], (axis,), mode, self.antialias)
-        return ops.reshape(x, (-1, self.height, self.width, x.shape[-1]))
-
-    def _framed(self, x: Tensor, region: _Region) -> Tensor:
-        for axis, (start, length) in enumerate(((region[0], region[2]), (region[1], region[3])), 1):
-            before = -start
-            blocks = []
-            for size in (before, length - ops.shape(x)[axis] - before):
-                shape = [*ops.shape(x)]
-                shape[axis] = size
-                blocks.append(ops.full(shape, float(self.fill_value), dtype=ops.dtype(x)))
-            x = ops.concatenate([blocks[0], x, blocks[1]], axis)
-        return x
+            x = cut(x, 1, t["region"])
+        mode = "nearest" if nearest else self.interpolation
+        return ops.image.resize(x, (self.height, self.width), mode, self.antialias, data_format="channels_last")
 
     def change_boxes(
         self, boxes: dict[str, Any], t: Any, size: tuple[Any, Any]
@@ -141,7 +92,7 @@ class Resizing(_RegionLayer):
         h, w = shape[1:3]
         region = (0, 0, h, w)
         if self.crop_to_aspect_ratio or self.pad_to_aspect_ratio:
-            region = _aspect_region(h, w, self.height, self.width, self.crop_to_aspect_ratio)
+            region = aspect_region(h, w, self.height, self.width, self.crop_to_aspect_ratio)
         return {"region": region, "input_shape": shape}
 
     def change_images(self, x: Tensor, t: Any, nearest: bool = False) -> Tensor:
@@ -170,7 +121,7 @@ class CenterCrop(_RegionLayer):
 
     def _fitting(self, h: Any, w: Any, corner: Any) -> _Region:
         """The part of the layer's size at ``corner()``; of an image that is too small its largest such part."""
-        small = _aspect_region(h, w, self.height, self.width, inside=True)
+        small = aspect_region(h, w, self.height, self.width, inside=True)
         if isinstance(h, int) and isinstance(w, int):
             return (*corner(), self.height, self.width) if h >= self.height and w >= self.width else small
         fits = ops.logical_and(ops.greater_equal(h, self.height), ops.greater_equal(w, self.width))
@@ -202,7 +153,7 @@ class RandomCrop(CenterCrop):
         t = super().get_random_transformation(data, training, seed)
         if not training:
             h, w = t["input_shape"][1:3]
-            t["region"] = _aspect_region(h, w, self.height, self.width, inside=True)
+            t["region"] = aspect_region(h, w, self.height, self.width, inside=True)
         return t
 
     def draw(self, shape: tuple[Any, ...], seed: Any) -> Any:
@@ -217,14 +168,6 @@ class RandomCrop(CenterCrop):
             return start[0], start[1]
 
         return {"region": self._fitting(h, w, corner), "input_shape": shape}
-
-    def change_images(self, x: Tensor, t: Any, nearest: bool = False) -> Tensor:
-        top, left, h, w = t["region"]
-        if isinstance(h, int) and (h, w) == (self.height, self.width) and not isinstance(top, int):
-            for axis, (start, size) in enumerate(((top, h), (left, w)), 1):
-                x = ops.take(x, start + ops.arange(size), axis)
-            return x
-        return super().change_images(x, t, nearest)
 
 
 class RandomFlip(BaseImagePreprocessingLayer):

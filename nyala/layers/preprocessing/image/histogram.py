@@ -59,7 +59,7 @@ class Equalization(BaseImagePreprocessingLayer):
         return rescaled(ops.stack(channels, -1), (0.0, 255.0), self.value_range)
 
     def _equalized(self, x: Tensor) -> Tensor:
-        flat = ops.reshape(x, (-1, x.shape[1] * x.shape[2]))
+        flat = ops.reshape(x, (-1, ops.shape(x)[1] * ops.shape(x)[2]))
         top = float(self.bins - 1)
         places = ops.cast(ops.clip(flat * (top / 255.0), 0.0, top), "int32")
         total = ops.cumsum(_histogram(places, self.bins), 1)
