@@ -428,6 +428,7 @@ class Trainer(OldTrainer):
         """The outputs for all samples as NumPy arrays."""
         return loop.predict(self, x, batch_size, verbose, steps, callbacks)
 
+    @old.loop_arguments
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -435,6 +436,7 @@ class Trainer(OldTrainer):
         with self._trainable_as_compiled():
             return loop.on_batch(self, "train", x, y, sample_weight, class_weight, return_dict)
 
+    @old.loop_arguments
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """One evaluation step on a batch."""
         return loop.on_batch(self, "test", x, y, sample_weight, None, return_dict)
@@ -446,7 +448,6 @@ class Trainer(OldTrainer):
     def _settle_backend(self, data: Any) -> None:
         """After ``compile(backend="auto")``: move to the backend that trains fastest on the data's first batch."""
         if self._backend_is_open:
-    @old.loop_arguments
             from nyala.training.race import fastest
 
             self._backend_is_open = False
@@ -454,7 +455,6 @@ class Trainer(OldTrainer):
 
     def _placement(self) -> Any:
         """How the model lies on several devices; ``None``: on one."""
-    @old.loop_arguments
         return self._find_backend().placement(self._found_once("variables")) or self._made_in  # type: ignore[attr-defined]
 
     # -- compiled steps ----------------------------------------------------------------------------------------------
