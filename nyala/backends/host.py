@@ -73,6 +73,11 @@ def has_strings(backend: Any) -> bool:
     return backend.name == "tensorflow"
 
 
+def is_texts(x: Any) -> bool:
+    """Whether ``x`` is an array of strings, as which they stay where the backend has no tensors of them."""
+    return isinstance(x, np.ndarray) and x.dtype.kind in "OSUT"
+
+
 def _jax(backend: Any, function: Any, x: Any, dtype: str, shape: Any) -> Any:
     import jax
 
@@ -102,4 +107,4 @@ def _tensorflow(backend: Any, function: Any, x: Any, dtype: str, shape: Any) -> 
 
 _CALLS = {"jax": _jax, "torch": _torch, "tensorflow": _tensorflow}
 
-__all__ = ["call", "for_file", "has_strings", "owner"]
+__all__ = ["call", "for_file", "has_strings", "is_texts", "owner"]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from nyala._typing import Nest, Tensor
 from nyala.base import check, tree
 from nyala.graph.node import Node
 from nyala.graph.symbolic import SymbolicTensor
+
+
+class Encoded(NamedTuple):
+    """In place of a graph's inputs, by slot: those that are no strings, and what ``Function.encode`` made of the strings."""
+
+    values: dict[int, Any]
 
 
 class Step:
@@ -26,6 +33,17 @@ class Step:
         only = len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], SymbolicTensor)
         self.source = slots[id(node.args[0])] if only else -1
         self.fill = None if only else _filler(node, slots)
+
+    def arguments(self, values: list[Any]) -> tuple[Any, Any]:
+        return ((values[self.source],), {}) if self.fill is None else self.fill(values)
+
+    def keep(self, out: Any, values: list[Any]) -> None:
+        if self.single:
+            values[self.targets[0]] = out  # type: ignore[index]
+        else:
+            for slot, value in zip(self.targets, tree.flatten(out)):
+                if slot is not None:
+                    values[slot] = value
 
 
 def _filler(node: Node, slots: dict[int, int]) -> Callable[[list[Any]], tuple[Any, Any]]:
@@ -91,28 +109,72 @@ class Function:
                 done.setdefault(position, []).append(slot)
         return [Step(node, self._slots, tuple(done.get(i, ()))) for i, node in enumerate(self.nodes)]
 
-    def run(self, flat_inputs: list[Tensor], call: Callable[..., Any] | None = None) -> Nest:
+    def run(self, flat_inputs: list[Tensor] | Encoded, call: Callable[..., Any] | None = None) -> Nest:
         """The outputs for values of the inputs; ``call(operation, args, kwargs)`` may replace the plain call."""
         values: list[Any] = [None] * len(self._slots)
-        values[: len(flat_inputs)] = flat_inputs
-        for step in self.steps:
+        if isinstance(flat_inputs, Encoded):
+            steps = self._start_encoded(flat_inputs, values, call)
+        else:
+            steps = self.steps
+            values[: len(flat_inputs)] = flat_inputs
+        for step in steps:
             if call is not None:
-                args, kwargs = ((values[step.source],), {}) if step.fill is None else step.fill(values)
-                out = call(step.operation, args, kwargs)
+                out = call(step.operation, *step.arguments(values))
             elif step.fill is None:
                 out = step.run(values[step.source])
             else:
                 args, kwargs = step.fill(values)
                 out = step.run(*args, **kwargs)
-            if step.single:
-                values[step.targets[0]] = out  # type: ignore[index]
-            else:
-                for slot, value in zip(step.targets, tree.flatten(out)):
-                    if slot is not None:
-                        values[slot] = value
+            step.keep(out, values)
             for slot in step.release:
                 values[slot] = None
         return tree.unflatten(self._output_structure, [values[self._slots[id(x)]] for x in self.flat_outputs])
+
+    # -- graphs that read strings, on a backend that has none ----------------------------------------------------------
+
+    @functools.cached_property
+    def _text_steps(self) -> dict[int, Step]:
+        """The steps that read strings, and those that these need, by position."""
+        found: list[int] = []
+        needed: set[int] = set()
+        for position in reversed(range(len(self.nodes))):
+            node = self.nodes[position]
+            if any(x.dtype == "string" for x in node.inputs) or not needed.isdisjoint(map(id, node.flat_outputs)):
+                found.append(position)
+                needed.update(map(id, node.inputs))
+        return {i: self.steps[i] for i in reversed(found)}
+
+    def encode(self, flat_inputs: list[Any]) -> Encoded:
+        """Run, on the host, what reads strings; what remains to be done, ``run`` does in the backend.
+
+        A model inside that has weights to train encodes its own inputs.
+        """
+        values: list[Any] = [*flat_inputs, *[None] * (len(self._slots) - len(flat_inputs))]
+        inner: dict[int, Any] = {}
+        for position, step in self._text_steps.items():
+            args, kwargs = step.arguments(values)
+            if not getattr(step.operation, "trainable_variables", None):
+                step.keep(step.run(*args, **kwargs), values)
+            elif hasattr(step.operation, "_without_texts"):
+                inner[len(values) + position] = step.operation._without_texts(*args)
+            else:
+                who = check.who(step.operation)
+                check.fail(
+                    self.name, f"{who} has weights to train and reads strings, or what reads them needs its output"
+                )
+        rest = [node for i, node in enumerate(self.nodes) if i not in self._text_steps]
+        used = {self._slots[id(x)] for x in (*self.flat_outputs, *(x for node in rest for x in node.inputs))}
+        return Encoded({i: values[i] for i in sorted(used) if values[i] is not None} | inner)
+
+    def _start_encoded(self, given: Encoded, values: list[Any], call: Callable[..., Any] | None) -> list[Step]:
+        """Put what is given into its slots; the steps that remain."""
+        for slot, value in given.values.items():
+            if slot < len(values):
+                values[slot] = value
+            else:
+                step = self._text_steps[slot - len(values)]
+                step.keep(step.run(value) if call is None else call(step.operation, (value,), {}), values)
+        return [step for i, step in enumerate(self.steps) if i not in self._text_steps]
 
 
 def _sorted(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], name: str) -> tuple[list[Node], list[Any]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from nyala import backends
 from nyala._typing import Nest
+from nyala.backends import host
 from nyala.backends.base import BackendBase, TensorSpec
 from nyala.base import tree
 from nyala.graph.symbolic import SymbolicTensor, leaves_of
@@ -80,10 +81,22 @@ def _infer(fn: Callable[..., Nest], args: Any, kwargs: Any, flat: list[Any], bac
         finally:
             local.depth -= 1
 
-    if not any(None in s.shape for s in specs):
+    if not any(None in s.shape or s.dtype == "string" for s in specs):  # a text has an unknown number of words
         with backends.backend_scope(backend):
             return backend.abstract(run, tuple(specs))
     return _probed(run, specs, backend)
+
+
+def _abstract(run: Callable[..., Nest], specs: tuple[TensorSpec, ...], backend: BackendBase) -> Nest:
+    """The backend's evaluation; strings are arrays in it where the backend has no tensors of them."""
+    if host.has_strings(backend) or all(s.dtype != "string" for s in specs):
+        return backend.abstract(run, specs)
+
+    def filled(*values: Any) -> Nest:
+        given = iter(values)
+        return run(*(np.full(tuple(s.shape), "", object) if s.dtype == "string" else next(given) for s in specs))  # type: ignore[arg-type]
+
+    return backend.abstract(filled, tuple(s for s in specs if s.dtype != "string"))
 
 
 def is_size(x: SymbolicTensor) -> bool:
@@ -132,7 +145,7 @@ def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendB
         outer, local.probe_batch = local.probe_batch, _BATCH[which] * scale
         try:
             with backends.backend_scope(backend):
-                return backend.abstract(run, sized)
+                return _abstract(run, sized, backend)
         finally:
             local.probe_batch = outer
 
@@ -158,7 +171,7 @@ def _of_one_row(run: Callable[..., Nest], specs: list[TensorSpec], backend: Back
     outer, local.probe_batch = local.probe_batch, 1
     try:
         with backends.backend_scope(backend):
-            found = backend.abstract(run, tuple(_sized(s, 1, _OTHER[0]) for s in specs))
+            found = _abstract(run, tuple(_sized(s, 1, _OTHER[0]) for s in specs), backend)
     except Exception:
         raise error from None
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nyala import backends
+from nyala.backends import host
 from nyala.base import check, masks, naming, tree
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
@@ -106,7 +107,8 @@ def moved(layer: Layer, x: Any, owner: Any, backend: Any) -> Any:
             f"move the model with to_backend({owner.name!r})",
             TypeError,
         )
-    return backend.convert(owner.to_numpy(x))
+    array = owner.to_numpy(x)
+    return array if host.is_texts(array) and not host.has_strings(backend) else backend.convert(array)
 
 
 def bound_arguments(layer: Layer, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

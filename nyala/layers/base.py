@@ -16,7 +16,7 @@ import numpy as np
 
 from nyala import backends, regularizers
 from nyala._typing import Config, DType, Tensor
-from nyala.backends import dtypes
+from nyala.backends import dtypes, host
 from nyala.base import check, configurable, masks, naming, old, policy, scope, tracebacks, tracking, tree
 from nyala.base.variable import Variable
 from nyala.graph import infer, remat
@@ -305,7 +305,7 @@ class Layer(LayerState):
                 if not isinstance(x, (np.ndarray, np.generic)) and not is_array(x):
                     return x
                 array = np.asarray(x)
-                if array.dtype == object:
+                if array.dtype == object or (host.is_texts(array) and not host.has_strings(backend)):
                     return x
                 name = dtypes.standardize(array.dtype)
                 return backend.convert(array, self.compute_dtype if self.autocast and name in dtypes.FLOATS else name)
@@ -442,14 +442,14 @@ class Layer(LayerState):
         Returns ``(outputs, new non-trainable values)``, with ``return_losses`` also ``losses``. The values come in the
         order of ``self.trainable_variables`` and ``self.non_trainable_variables``.
         """
-        state = self._given("stateless_call", trainable=trainable_variables, non_trainable=non_trainable_variables)
+        state = self._holding("stateless_call", trainable=trainable_variables, non_trainable=non_trainable_variables)
         with state:
             outputs = self(*args, **kwargs)
             losses = self.losses if return_losses else None
         updated = [state.values[v] for v in self.non_trainable_variables]
         return (outputs, updated, losses) if return_losses else (outputs, updated)
 
-    def _given(self, what: str, **groups: Sequence[Tensor]) -> scope.StateScope:
+    def _holding(self, what: str, **groups: Sequence[Tensor]) -> scope.StateScope:
         """A scope in which the variables of each group, e.g. ``trainable``, have the values that ``what`` was given."""
         self._check_built(what)
         values: dict[Any, Any] = {}

@@ -120,7 +120,7 @@ class Functional(Model):
         return {"input_shape": None}
 
     def call(self, inputs: Nest, training: bool | None = None, mask: Any = None) -> Nest:
-        flat = self._match(inputs)
+        flat = inputs if isinstance(inputs, Encoded) else self._match(inputs)
         if mask is not None:
             for x, m in zip(flat, tree.flatten(mask)):
                 if m is not None:
@@ -131,6 +131,13 @@ class Functional(Model):
         for loss in losses:
             super().add_loss(ops.mean(loss))
         return outputs
+
+    def _without_texts(self, inputs: Nest) -> Any:
+        backend = self._find_backend()
+        if host.has_strings(backend) or not any(map(host.is_texts, tree.flatten(inputs))):
+            return inputs
+        with backends.backend_scope(backend):
+            return (self._extended or self._function).encode(self._match(self._convert_input(inputs, backend)))
 
     @old.takes_old_loss
     def add_loss(self, loss: Any) -> None:
@@ -198,13 +205,6 @@ class Functional(Model):
             check.fail(self, f"expected {len(wanted)} inputs {self._input_names}, got {len(flat)}")
         return [self._fit(x, w, n) for x, w, n in zip(flat, wanted, self._input_names)]
 
-    def _fit(self, x: Any, wanted: SymbolicTensor, name: str) -> Any:
-        if x is None:
-            if not getattr(wanted.node.operation if wanted.node else None, "optional", False):
-                check.fail(self, f"input `{name}` is None; make it Input(..., optional=True) if it may be missing")
-            return x
-        shape, expected = x.shape, wanted.shape
-        rank = len(shape)
     def _of_more_axes(self, name: str, expected: Shape, shape: Shape) -> Shape:
         """The shape without its surplus axes, with which Keras 2 ran a model that was part of another."""
         message = f"input `{name}` expects shape {expected}, got {shape}"
@@ -213,9 +213,17 @@ class Functional(Model):
         warnings.warn(f"{check.who(self)}: {message}; its layers take the further axes as they can", stacklevel=2)
         return (shape[0], *shape[1 + len(shape) - len(expected) :])
 
+    def _fit(self, x: Any, wanted: SymbolicTensor, name: str) -> Any:
+        if x is None:
+            if not getattr(wanted.node.operation if wanted.node else None, "optional", False):
+                check.fail(self, f"input `{name}` is None; make it Input(..., optional=True) if it may be missing")
+            return x
+        shape, expected = x.shape, wanted.shape
+        rank = len(shape)
+        texts = host.is_texts(x)
         if rank != len(expected):
             if rank == len(expected) - 1 and expected[-1] == 1:
-                return self._fit(ops.expand_dims(x, -1), wanted, name)
+                return self._fit(np.expand_dims(x, -1) if texts else ops.expand_dims(x, -1), wanted, name)
             if rank == len(expected) + 1 and shape[-1] == 1:
                 return self._fit(np.squeeze(x, -1) if texts else ops.squeeze(x, -1), wanted, name)
             shape = self._of_more_axes(name, expected, tuple(shape))
@@ -225,7 +233,10 @@ class Functional(Model):
         if isinstance(x, SymbolicTensor):
             return x
         backend = self._find_backend()
-        if not isinstance(x, SymbolicTensor) and backend.dtype_of(x) != wanted.dtype:
+        dtype = "string" if texts else backend.dtype_of(x)
+        if dtype == "string" != wanted.dtype:
+            check.fail(self, f"input `{name}` expects {wanted.dtype}, got strings", TypeError)
+        if dtype != wanted.dtype:
             mask = masks.get_mask(x)
             x = backend.cast(x, wanted.dtype)
             if mask is not None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from nyala import backends
 from nyala._typing import Config, Nest
+from nyala.backends import host
 from nyala.base import check, configurable, naming, old, tree
 from nyala.graph.symbolic import SymbolicTensor
+from nyala.layers._arguments import Call, dtype_of
 from nyala.layers.base import Layer
 from nyala.layers.core import Embedding
 from nyala.layers.input import InputLayer
@@ -26,6 +28,7 @@ class Sequential(Model):
 
     keras_module = "keras"
     _untracked = Model._untracked | {"_functional"}
+    _reads_texts = False
 
     def __init__(self, layers: Sequence[Any] | Layer | None = None, trainable: bool = True, name: str | None = None):
         Layer.__init__(self, trainable=trainable, name=name)
@@ -114,7 +117,9 @@ class Sequential(Model):
                 input_shape[0] if input_shape else None, (list, tuple, dict)
             ):
                 return
-            first = InputLayer(batch_shape=(None, *input_shape[1:]), dtype=_input_dtype(first))
+            first = InputLayer(
+                batch_shape=(None, *input_shape[1:]), dtype="string" if self._reads_texts else _input_dtype(first)
+            )
             with_input = [first, *self._stack]
         else:
             with_input = self._stack
@@ -130,6 +135,11 @@ class Sequential(Model):
             self._functional = Functional(inputs, x, name=self.name)
         self._own_backend = backend
 
+    def _build_for(self, spec: Call, args: tuple[Any, ...], kwargs: dict[str, Any], backend: Any) -> None:
+        first = next((x for x in tree.flatten((args, kwargs)) if hasattr(x, "shape")), None)
+        self._reads_texts = host.is_texts(first) or (first is not None and dtype_of(first, backend) == "string")
+        super()._build_for(spec, args, kwargs, backend)
+
     def _after_build(self) -> None:
         if self._input_shape_arg is None and self._functional is not None:
             self._checked = None
@@ -142,6 +152,9 @@ class Sequential(Model):
             if not isinstance(layer, InputLayer):
                 x = layer(x)
         return x
+
+    def _without_texts(self, inputs: Nest) -> Any:
+        return super()._without_texts(inputs) if self._functional is None else self._functional._without_texts(inputs)
 
     @old.takes_old_loss
     def add_loss(self, loss: Any) -> None:

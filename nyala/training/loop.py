@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nyala import backends
+from nyala.backends import host
 from nyala.base import check, config, tree
 from nyala.base.variable import Variable
 from nyala.training import data as data_
@@ -91,7 +92,7 @@ class Runner:
         self.backend = model._find_backend()
         self.arrays: Any = None
         self.placement = model._placement()
-        if self.placement is None and isinstance(data, data_.ArrayData) and _bytes(data.arrays) <= _ON_DEVICE_BYTES:
+        if self.placement is None and isinstance(data, data_.ArrayData) and self._fits_on_device(data.arrays):
             self.arrays = tree.map(lambda a: None if a is None else self._on_device(a), data.arrays)
         self.pace = _Pace(self)
         if not measured and self.pace.asked == "auto":
@@ -99,6 +100,10 @@ class Runner:
         self.epochs_left = 1
         self.done = 0
         self.recent_losses: list[Any] = []
+
+    def _fits_on_device(self, arrays: Any) -> bool:
+        texts = any(map(host.is_texts, tree.flatten(arrays))) and not host.has_strings(self.backend)
+        return not texts and _bytes(arrays) <= _ON_DEVICE_BYTES
 
     def _on_device(self, a: Any) -> Any:
         owner = backends.of(a)
@@ -155,7 +160,7 @@ class Runner:
                     yield 1, _call(step_function(self.model, self.kind, "batch"), batch)
 
     def host(self, batch: Any) -> Any:
-        """A batch that the compiled step takes: own tensors as they are, all else as arrays."""
+        """A batch that the step takes: own tensors as they are, all else as arrays; strings encoded for a compiled one."""
 
         def one(a: Any) -> Any:
             if a is None:
@@ -167,7 +172,10 @@ class Runner:
             return array.astype("float32") if array.dtype == np.float64 else array
 
         x, y, sample_weight = batch
-        return tuple(tree.map(one, part) for part in (x, _lists_to_arrays(y), _lists_to_arrays(sample_weight)))
+        x, y, sample_weight = (
+            tree.map(one, part) for part in (x, _lists_to_arrays(y), _lists_to_arrays(sample_weight))
+        )
+        return x if self.model.run_eagerly else self.model._without_texts(x), y, sample_weight
 
 
 def _lists_to_arrays(y: Any) -> Any:

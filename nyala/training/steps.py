@@ -12,6 +12,7 @@ import numpy as np
 
 from nyala import backends, losses, ops
 from nyala._typing import Nest
+from nyala.backends import host
 from nyala.base import check, tree
 from nyala.base.scope import StateScope
 from nyala.graph.symbolic import SymbolicTensor
@@ -115,7 +116,12 @@ def _compiled_step(model: Any, kind: str, variant: str) -> Callable[..., Any]:
 
 
 def converted(backend: Any, args: Any) -> Any:
-    return tree.map(lambda a: backend.convert(a) if isinstance(a, np.ndarray) else a, args)
+    strings = host.has_strings(backend)
+
+    def one(a: Any) -> Any:
+        return backend.convert(a) if isinstance(a, np.ndarray) and (strings or not host.is_texts(a)) else a
+
+    return tree.map(one, args)
 
 
 # -- making ready --------------------------------------------------------------------------------------------------------

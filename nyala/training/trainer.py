@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from nyala import backends, metrics, ops, optimizers
 from nyala._typing import Nest, Tensor
+from nyala.backends import host
 from nyala.base import check, old, scope, tracebacks, tracking, tree
 from nyala.base.variable import Variable
 from nyala.training import data as data_
@@ -237,7 +238,7 @@ class Trainer(OldTrainer):
     ) -> tuple[Tensor, tuple[list[Tensor], ...]]:
         """``compute_loss`` without side effects: ``(loss, the three lists of values afterwards)``."""
         groups = dict(trainable=trainable_variables, non_trainable=non_trainable_variables, metrics=metrics_variables)
-        with self._given("stateless_compute_loss", **groups) as state:  # type: ignore[attr-defined]
+        with self._holding("stateless_compute_loss", **groups) as state:  # type: ignore[attr-defined]
             loss = self.compute_loss(x, y, y_pred, sample_weight, training)
         return loss, tuple([state.values[v] for v in getattr(self, f"{name}_variables")] for name in groups)
 
@@ -458,6 +459,18 @@ class Trainer(OldTrainer):
         return self._find_backend().placement(self._found_once("variables")) or self._made_in  # type: ignore[attr-defined]
 
     # -- compiled steps ----------------------------------------------------------------------------------------------
+
+    def _without_texts(self, inputs: Nest) -> Any:
+        """Inputs for a compiled step: what reads strings has been run where the backend has no tensors of them."""
+        backend = self._find_backend()  # type: ignore[attr-defined]
+        if not host.has_strings(backend) and any(map(host.is_texts, tree.flatten(inputs))):
+            check.fail(
+                self,
+                f"is given strings, of which {backend.name} has no tensors. Encode them in front of the model, make it a "
+                "Sequential or Functional model, whose layers of strings are found, or use compile(run_eagerly=True)",
+                TypeError,
+            )
+        return inputs
 
     def _forget_steps(self) -> None:
         self._steps: dict[Any, Callable[..., Any]] = {}

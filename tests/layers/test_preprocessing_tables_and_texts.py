@@ -106,15 +106,93 @@ def test_inside_a_model(backend: str) -> None:
     np.testing.assert_allclose(scaled, (NUMBERS - 10) / 2, rtol=1e-6)
 
 
-def test_texts_in_a_model() -> None:
-    from nyala import backend_scope
+SENTENCES, LABELS = np.array(["a b c", "b", "c c"]), np.array([1.0, 0.0, 1.0])
 
-    with backend_scope("tensorflow"):
-        x = Input((1,), dtype="string")
-        numbers = layers.TextVectorization(vocabulary=["a", "b"])(x)
-        assert numbers.shape == (None, None)
-        model = Model(x, numbers)
-        np.testing.assert_array_equal(model.predict(np.array([["a b c"], ["b"]]), verbose=0), [[2, 3, 1], [3, 0, 0]])
+
+def _same_in_step_and_eagerly(model: Any, x: Any) -> None:
+    np.testing.assert_allclose(model.predict(x, verbose=0), ops.convert_to_numpy(model(x)), rtol=1e-5, atol=1e-6)
+
+
+def test_texts_in_a_model(backend: str, tmp_path: Any) -> None:
+    x = Input((1,), dtype="string")
+    numbers = layers.TextVectorization(vocabulary=["a", "b"])(x)
+    assert numbers.shape == (None, None)
+    np.testing.assert_array_equal(Model(x, numbers).predict(SENTENCES[:2], verbose=0), [[2, 3, 1], [3, 0, 0]])
+    body = Sequential(
+        [Input((None,)), layers.Embedding(4, 3, mask_zero=True), layers.GlobalAveragePooling1D(), layers.Dense(1)]
+    )
+    model = Model(x, body(numbers))
+    model.compile("sgd", "mse")
+    before = body.get_weights()
+    model.fit(SENTENCES, LABELS, batch_size=2, verbose=0)
+    assert all((new != old).any() for new, old in zip(body.get_weights(), before))
+    _same_in_step_and_eagerly(model, SENTENCES)
+    model.reset_metrics()
+    assert model.test_on_batch(SENTENCES, LABELS) == pytest.approx(
+        model.evaluate(SENTENCES, LABELS, verbose=0), rel=1e-5
+    )
+    model.save(tmp_path / "texts.keras")
+    np.testing.assert_array_equal(
+        models.load_model(tmp_path / "texts.keras").predict_on_batch(SENTENCES), model.predict_on_batch(SENTENCES)
+    )
+
+
+def test_texts_beside_numbers_in_a_model_inside_a_model(backend: str) -> None:
+    def inputs() -> list[Any]:
+        return [Input((1,), dtype="string"), Input((2,))]
+
+    text, numbers = inputs()
+    hot = layers.StringLookup(vocabulary=["b"], output_mode="one_hot")(text)
+    inner = Model([text, numbers], layers.Dense(3)(layers.Concatenate()([hot, numbers])))  # trains, and reads strings
+    outer = inputs()
+    model = Model(outer, layers.Dense(1)(inner(outer)))
+    model.compile("sgd", "mse")
+    before = inner.get_weights()[0]
+    x = [SENTENCES, np.ones((3, 2), "float32")]
+    model.fit(x, LABELS, verbose=0)
+    assert (inner.get_weights()[0] != before).any()
+    _same_in_step_and_eagerly(model, x)
+
+
+@pytest.mark.parametrize("first", [layers.StringLookup, layers.Hashing])
+def test_an_unbuilt_model_is_given_texts(backend: str, first: Any) -> None:
+    made = (
+        first(vocabulary=["b"], output_mode="one_hot")
+        if first is layers.StringLookup
+        else first(2, output_mode="one_hot")
+    )
+    model = Sequential([made, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    data = tf.data.Dataset.from_tensor_slices((SENTENCES, LABELS)).batch(2)  # strings of TensorFlow, on any backend
+    model.fit(data, verbose=0)
+    np.testing.assert_array_equal(model.predict(data, verbose=0), model.predict(SENTENCES, batch_size=2, verbose=0))
+
+
+class Reader(Model):
+    """A model whose layers no graph tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.last = layers.StringLookup(vocabulary=["b"], output_mode="one_hot"), layers.Dense(1)
+
+    def call(self, x: Any) -> Any:
+        return self.last(self.words(x))
+
+
+def test_texts_in_a_class(backend: str) -> None:
+    model = Reader()
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.fit(SENTENCES, LABELS, verbose=0)
+    _same_in_step_and_eagerly(model, SENTENCES)
+    model.compile("sgd", "mse")
+    if backend == "tensorflow":
+        model.fit(SENTENCES, LABELS, verbose=0)
+    else:
+        with pytest.raises(TypeError, match="is given strings, of which"):
+            model.fit(SENTENCES, LABELS, verbose=0)
+    plain = Sequential([Input((1,)), layers.Dense(1)])
+    with pytest.raises(TypeError, match="expects float32, got strings"):
+        plain.predict(SENTENCES, verbose=0)
 
 
 def test_in_tf_data(backend: str) -> None:

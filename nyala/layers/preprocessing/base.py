@@ -12,6 +12,7 @@ from nyala import backends, ops
 from nyala._typing import Tensor
 from nyala.backends import host
 from nyala.base import check, tree
+from nyala.graph import infer
 from nyala.graph.symbolic import SymbolicTensor
 from nyala.layers._running import running
 from nyala.layers.base import Layer
@@ -69,6 +70,8 @@ class HostLayer(DataLayer):
         """``look_up`` of an array, or of a tensor that may be traced."""
         backend = backends.current()
         if isinstance(inputs, np.ndarray):
+            if infer.is_abstract():
+                return ops.zeros(inputs.shape if shape is None else shape, dtype)
             return ops.convert_to_tensor(self.look_up(inputs), dtype)
         return host.call(backend, self.look_up, inputs, dtype, shape, self.look_up_in)
 

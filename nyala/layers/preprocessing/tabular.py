@@ -10,6 +10,7 @@ from nyala import backends, ops
 from nyala._typing import Config, Tensor
 from nyala.backends import host
 from nyala.base import check, config
+from nyala.graph import infer
 from nyala.layers.preprocessing import hashes
 from nyala.layers.preprocessing.base import (
     MODES,
@@ -319,7 +320,7 @@ class HashedCrossing(HostLayer):
         shapes = {tuple(x.shape) for x in inputs}
         if len(shapes) > 1 or len(next(iter(shapes))) > 2:
             check.fail(self, f"inputs must have one shape, (), (batch,) or (batch, 1); got {sorted(shapes, key=str)}")
-        if all(isinstance(x, np.ndarray) for x in inputs):
+        if all(isinstance(x, np.ndarray) for x in inputs) and not infer.is_abstract():
             ids = ops.convert_to_tensor(self.cross(*inputs), "int64")
         else:
             # Fingerprints of a tensor of strings are made on the host; all of one dtype then travel together.

@@ -116,6 +116,10 @@ class TextVectorization(HostLayer):
 
     # -- the vocabulary ----------------------------------------------------------------------------------------------
 
+    @property
+    def input_dtype(self) -> str:
+        return "string"
+
     def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
         """Make the vocabulary from the texts of an array or list, or of a data set (its first ``steps`` batches).
 
@@ -184,7 +188,7 @@ class TextVectorization(HostLayer):
 
     def call(self, inputs: Any) -> Tensor:
         shape = None
-        if not isinstance(inputs, np.ndarray):
+        if not isinstance(inputs, np.ndarray) or infer.is_abstract():
             plain = self.split is None and self.ngrams is None and self.output_mode == "int"
             first = tuple(inputs.shape)[:1]
             # In an abstract evaluation the sizes that differ between its two runs are unknown ones.
