@@ -44,6 +44,8 @@ _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex1
 @functools.lru_cache(maxsize=None)
 def native_dtype(name: str) -> np.dtype:
     """The dtype object of that name, the 32 bit one for 64 bits unless jax's x64 mode is on."""
+    if name == "string":
+        raise TypeError("backend 'jax' has no tensors of strings; keep them in NumPy arrays until they are encoded")
     return dtypes.numpy_dtype(name if jax.config.jax_enable_x64 else _NARROW.get(name, name))
 
 

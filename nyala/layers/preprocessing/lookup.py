@@ -13,6 +13,7 @@ from nyala import backends, ops
 from nyala._typing import Config, Tensor
 from nyala.backends import host
 from nyala.base import allowance, check
+from nyala.graph import infer
 from nyala.layers.preprocessing import hashes
 from nyala.layers.preprocessing.base import MODES, HostLayer, batches, encoded, sparse_output, texts
 
@@ -356,6 +357,11 @@ class StringLookup(_Lookup):
         if host.has_strings(backends.current()):
             return self.looked_up(inputs, "string")
         # An array of str: this backend has no tensors of them.
+        if infer.is_abstract():
+            backend = backends.current().name
+            check.fail(
+                self, f"gives strings, of which {backend} has no tensors; call it on what the model predicts", TypeError
+            )
         return self._back(inputs if isinstance(inputs, np.ndarray) else ops.convert_to_numpy(inputs)).astype(str)
 
 
