@@ -11,6 +11,7 @@ import functools
 import inspect
 import os
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -86,6 +87,32 @@ class Configurable(Citizen):
         except TypeError as error:
             error.add_note(f"while {cls.__name__} was made from the config {config}")
             raise
+
+
+def copied(obj: Any, **changes: Any) -> Any:
+    """A new object of the config of ``obj`` with ``changes``; functions and classes of a user are those of ``obj``."""
+    met: dict[str, Any] = {}
+    token = _own.set(met)
+    try:
+        config = obj.get_config()
+    finally:
+        _own.reset(token)
+    with registry.custom_object_scope(met):
+        return type(obj).from_config({**config, **changes})
+
+
+_own: ContextVar[dict[str, Any] | None] = ContextVar("own", default=None)
+
+
+def _registered_name(obj: Any) -> str | None:
+    """The name that a config gives a user's class or function, which is found again if the config is for a copy."""
+    if not hasattr(obj, "__name__"):
+        return None
+    met, name = _own.get(), registry.get_registered_name(obj)
+    if met is not None:
+        name = f"{name} at {id(obj)}"
+        met[name] = obj
+    return name
 
 
 def _without_base_arguments(cls: type, config: Config) -> Config:
@@ -192,7 +219,7 @@ def serialize_object(obj: Any) -> Config:
         "registered_name": cls.__name__ if ours and "keras.src" in str(module) else None,
     }
     if not ours:
-        entry["registered_name"] = registry.get_registered_name(cls)
+        entry["registered_name"] = _registered_name(cls)
     for key in ("build_config", "compile_config"):
         get = getattr(obj, f"get_{key}", None)
         value = get() if get is not None else None
@@ -209,7 +236,7 @@ def serialize_function(fn: Any) -> Any:
         "module": "builtins",
         "class_name": "function",
         "config": getattr(fn, "__name__", type(fn).__name__),
-        "registered_name": registry.get_registered_name(fn) if hasattr(fn, "__name__") else None,
+        "registered_name": _registered_name(fn),
     }
 
 

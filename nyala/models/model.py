@@ -9,6 +9,7 @@ from typing import Any
 from nyala import backends
 from nyala._typing import Nest
 from nyala.base import check, old, scope, tree
+from nyala.base.configurable import copied
 from nyala.base.registry import custom_object_scope
 from nyala.graph.node import OpCall
 from nyala.graph.symbolic import SymbolicTensor
@@ -153,7 +154,7 @@ class Model(Trainer, Layer):
             if self._compiled:
                 # The optimizer knows the variables that it was built with, so it is made anew rather than copied.
                 others = {k: v for k, v in self._compile_args.items() if k != "optimizer"}
-                optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
+                optimizer = copied(self.optimizer)
                 new.compile(optimizer, **copy.deepcopy(others, memo))
                 if self.optimizer.built:
                     optimizer.build([twin[id(v)] for v in self.trainable_variables])
@@ -313,23 +314,21 @@ def clone_model(
             return clone_model(layer, clone_function=clone_function, call_function=call_function, recursive=True)
         if clone_function is not None:
             return clone_function(layer)
-        return type(layer).from_config(layer.get_config())
+        return copied(layer)
 
     if isinstance(model, Sequential):
         new = Sequential(name=model.name)
         if input_tensors is not None:
             new.add(tree.flatten(input_tensors)[0], rebuild=False)
         for layer in model._stack if input_tensors is None else model.layers:
-            new.add(
-                copy(layer) if layer in model.layers else type(layer).from_config(layer.get_config()), rebuild=False
-            )
+            new.add(copy(layer) if layer in model.layers else copied(layer), rebuild=False)
         new._maybe_rebuild()
         return new
     if isinstance(model, Functional):
         return _clone_graph(model, input_tensors, copy, call_function)
     if input_tensors is not None or call_function is not None:
         check.fail(model, "clone_model of a subclassed model takes no input_tensors or call_function")
-    return type(model).from_config(model.get_config())
+    return copied(model)
 
 
 def _clone_graph(

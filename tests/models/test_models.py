@@ -169,7 +169,10 @@ def test_a_deep_functional_model_is_no_recursion(backend: str) -> None:
 def test_clone_model_draws_new_weights(backend: str) -> None:
     i = keras.Input((3,))
     functional = keras.Model(i, ops.relu(layers.Dense(2, name="d")(i)) + 1.0)
-    sequential = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    # Two functions of one name and a class that nothing has registered, inside another model.
+    inner = keras.Sequential([layers.Lambda(lambda x: x + 1.0), type("Own", (layers.ReLU,), {})()])
+    inner.add(layers.Dense(3, activation=lambda x: x * 2.0))
+    sequential = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dense(2), inner])
     x = _data(4, 3)
     for model in (functional, sequential):
         clone = keras.models.clone_model(model)

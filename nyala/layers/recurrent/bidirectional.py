@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nyala import ops
-from nyala._typing import Config
-from nyala.base import check, naming, registry, tree
+from nyala.base import check, tree
+from nyala.base.configurable import copied
 from nyala.layers.base import Layer
 from nyala.layers.recurrent.cells import is_list
 
@@ -51,10 +51,10 @@ class Bidirectional(Layer):
         super().__init__(**kwargs)
         self.merge_mode = check.one_of(self, "merge_mode", merge_mode, _MERGES)
         name = layer.name.removeprefix("forward_")
-        self.forward_layer: Any = _copy(layer, name=f"forward_{name}")
+        self.forward_layer: Any = copied(layer, name=f"forward_{name}")
         self.backward_layer: Any = backward_layer
         if backward_layer is None:
-            self.backward_layer = _copy(
+            self.backward_layer = copied(
                 layer, name=f"backward_{name}", go_backwards=not self.forward_layer.go_backwards
             )
         self._check_directions()
@@ -136,11 +136,3 @@ class Bidirectional(Layer):
 
 
 _NEEDED = ("go_backwards", "return_sequences", "return_state", "stateful", "state_size")
-
-
-def _copy(layer: Layer, **changes: Any) -> Layer:
-    """A layer of the same configuration but for ``changes``, with weights of its own."""
-    classes = {type(x).__name__: type(x) for x in layer._flatten_layers() if not naming.is_ours(type(x))}
-    with registry.custom_object_scope(classes):
-        config: Config = layer.get_config()
-        return type(layer).from_config({**config, **changes})
