@@ -138,6 +138,31 @@ def test_add_metric(backend: str) -> None:
         model.add_metric(model.output, name="out")
 
 
+class Hits(metrics.Metric):
+    """As Keras 2.4 had it: targets come as a column."""
+
+    def __init__(self, name: str = "hits", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self.count = self.add_weight(name="count", initializer="zeros")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        found = ops.reshape(ops.argmax(y_pred, axis=1), (-1, 1))
+        self.count.assign_add(ops.sum(ops.cast(ops.equal(ops.cast(y_true, "int32"), found), "float32")))
+
+    def result(self) -> Any:
+        return self.count
+
+    def reset_states(self) -> None:
+        self.count.assign(0.0)
+
+
+def test_targets_are_columns_for_a_metric_of_keras_2(backend: str) -> None:
+    model = nyala.Sequential([layers.Input((2,)), layers.Activation("linear")])
+    model.compile(loss="sparse_categorical_crossentropy", metrics=[Hits()])
+    x, y = np.array([[1, 0], [0, 1], [1, 0]], "float32"), np.array([0, 1, 1])
+    assert model.evaluate(x, y, verbose=0)[1] == 2
+
+
 def test_relu_with_alpha() -> None:
     found = nyala.activations.relu(ops.convert_to_tensor([-2.0, 1.0]), alpha=0.5)
     np.testing.assert_array_equal(ops.convert_to_numpy(found), [-1.0, 1.0])
@@ -593,7 +618,10 @@ def test_a_symbolic_loss(backend: str) -> None:
     encoder = nyala.Model(inputs, hidden)
     penalty = (encoder.predict(x, verbose=0) ** 2).sum(-1).mean()
     error = ((model.predict(x, verbose=0) - x) ** 2).mean()
-    np.testing.assert_allclose(model.evaluate(x, x, batch_size=64, verbose=0), penalty + error, rtol=1e-4)
+    model.add_metric(K.max(hidden), name="top", aggregation="mean")
+    found = model.evaluate(x, x, batch_size=64, verbose=0, return_dict=True)
+    np.testing.assert_allclose(found["loss"], penalty + error, rtol=1e-4)
+    np.testing.assert_allclose(found["top"], encoder.predict(x, verbose=0).max(), rtol=1e-5)
     model.compile("sgd")
     assert model.fit(x, epochs=3, verbose=0).history["loss"][-1] < penalty
 

@@ -10,6 +10,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from nyala.base import check, tree
@@ -40,6 +41,12 @@ def tell(old: str, new: str) -> None:
 def forget() -> None:
     """Every spelling is told again."""
     _told.clear()
+
+
+def names_no_format(path: str | PurePath) -> bool:
+    """Whether it is a name under which Keras 2 saved in formats of TensorFlow: ``"m"``, ``"m.ckpt"``, ``"loss={loss:.2f}"``."""
+    ending = PurePath(path).suffix
+    return ending in (".ckpt", ".tf") or not ending[1:2].isalpha()
 
 
 class Attribute:

@@ -209,6 +209,8 @@ class LossFunctionWrapper(Loss):
         self.__dict__.update(kwargs)
 
     def call(self, y_true: Nest, y_pred: Nest) -> Tensor:
+        if not (tree.is_nested(y_true) or tree.is_nested(y_pred)):
+            y_true, y_pred = same_rank(y_true, y_pred)
         return backends.user_code(self.fn)(y_true, y_pred, **{k: getattr(self, k) for k in self._fn_arguments})
 
     def get_config(self) -> Config:

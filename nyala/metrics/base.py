@@ -34,6 +34,8 @@ class Metric(Configurable):
     role = "metric"
     keras_module = "keras.metrics"
     config_order = ("name", "dtype")
+    takes_columns = False
+    """Written for Keras 2, whose ``fit`` made targets of shape (batch,) ones of shape (batch, 1)."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -42,6 +44,7 @@ class Metric(Configurable):
                 setattr(cls, name, _on_own_backend(cls.__dict__[name]))
         if "reset_states" in cls.__dict__ and "reset_state" not in cls.__dict__:
             cls.reset_state = cls.__dict__["reset_states"]  # the name to override before Keras 2.5
+            cls.takes_columns = True
 
     def __init__(self, dtype: DType = None, name: str | None = None):
         self.name = naming.auto(type(self).__name__, name)

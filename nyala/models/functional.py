@@ -52,6 +52,7 @@ class Functional(Model):
         self._extended: Function | None = None
         self._graph_losses: list[SymbolicTensor] = []
         self._named: list[SymbolicTensor] = []
+        self._reported: dict[str, SymbolicTensor] = {}
         # Inputs inside another model's graph get an InputLayer of their own; the plan is still fed at the old place.
         heads = [x if x.node is not None and x.node.is_input else _head(x) for x in self._function.flat_inputs]
         self._input_tensors = heads
@@ -73,6 +74,7 @@ class Functional(Model):
         "_extended",
         "_graph_losses",
         "_named",
+        "_reported",
         "_input_tensors",
     }
 
@@ -130,6 +132,8 @@ class Functional(Model):
         outputs, losses, self._named_values = self._extended.run(flat)
         for loss in losses:
             super().add_loss(ops.mean(loss))
+        for name, tensor in self._reported.items():
+            super().add_metric(self._value_of(tensor), name=name)
         return outputs
 
     def _without_texts(self, inputs: Nest) -> Any:
@@ -150,6 +154,14 @@ class Functional(Model):
             return
         old.tell("model.add_loss(symbolic tensor)", "a layer that calls self.add_loss(value) in its call")
         self._extend([*self._graph_losses, *given], self._named)
+
+    def add_metric(self, value: Any, aggregation: str | None = None, name: str | None = None) -> None:
+        """As a layer's; or, as in Keras 2, report the mean of a symbolic tensor of the model's graph as ``name``."""
+        if isinstance(value, SymbolicTensor):
+            self._reported = {**self._reported, name or value.name: value}
+            self._extend(self._graph_losses, [*self._named, value])
+        else:
+            super().add_metric(value, aggregation, name)
 
     def _extend(self, losses: list[SymbolicTensor], named: list[SymbolicTensor]) -> None:
         """Let a call give what losses and metrics need beside the outputs."""

@@ -227,7 +227,7 @@ class Model(Trainer, Layer):
 
         save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size, **kwargs)
 
-    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> list[str] | None:
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> Any:
         """Read weights that ``save_weights`` of Nyala or Keras wrote; see ``nyala.saving.load_weights``."""
         from nyala.saving import load_weights
 

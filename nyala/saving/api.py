@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 import types
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nyala import backends
-from nyala.base import allowance, check, files, naming
+from nyala.base import allowance, check, files, naming, old
 from nyala.base.configurable import Configurable
 from nyala.base.registry import custom_object_scope, get_registered_name
 from nyala.saving import archive, hdf5, legacy, limits, orbax, safetensors, savedmodel, shards, weights
@@ -33,12 +34,18 @@ def save_model(
         overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
         zipped: False: a folder with the files that an archive would hold; its name has no ending.
         include_optimizer: with ``.h5``: False leaves out how the model was compiled. save_format: ``"keras"`` or ``"h5"``
-            in place of the ending.
+            in place of the ending; ``"tf"``, or a name without an ending, is as ``zipped=False``.
     """
     include_optimizer = kwargs.pop("include_optimizer", True)
     save_format = kwargs.pop("save_format", None)
     check.no_extra("save_model", kwargs, ("overwrite", "zipped", "include_optimizer", "save_format"))
     path = Path(filepath)
+    if save_format == "tf" or (save_format is zipped is None and old.names_no_format(path)):
+        old.tell(
+            "model.save(path) without an ending", "model.save(path + '.keras'), or model.export(path) for a SavedModel"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        zipped = False
     if zipped is False:
         if path.suffix in (".keras", *_HDF5):
             check.fail(
@@ -184,8 +191,11 @@ def save_weights(
             in ``.h5`` or ``.hdf5`` for the layout of Keras 1 and 2.
         overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
         max_shard_size: GiB that each of several files may hold; the index then has the name with ``.json``.
+        save_format: Keras 2's: ``"h5"`` in place of the ending; ``"tf"``, or a name without an ending or with ``.ckpt``, has
+            the layout of ``.weights.h5`` under that name, which ``tf.train.latest_checkpoint`` finds.
     """
-    check.no_extra("save_weights", kwargs, ("overwrite", "max_shard_size"))
+    save_format = kwargs.pop("save_format", None)
+    check.no_extra("save_weights", kwargs, ("overwrite", "max_shard_size", "save_format"))
     path = Path(filepath)
     if max_shard_size is not None:
         if not isinstance(max_shard_size, (int, float)) or not max_shard_size > 0:
@@ -196,7 +206,10 @@ def save_weights(
             )
         path = path.with_suffix(".json")
     sharded = path.name.endswith(shards.ENDING)
-    if path.suffix not in (*_HDF5, _SAFETENSORS) and not sharded:
+    if save_format == "tf" or (save_format is None and old.names_no_format(path)):
+        old.tell("model.save_weights(path) without an ending", "model.save_weights(path + '.weights.h5')")
+        return _write_checkpoint(model, path, overwrite)
+    if save_format is None and path.suffix not in (*_HDF5, _SAFETENSORS) and not sharded:
         check.fail(
             "save_weights",
             f"filepath must end in .weights.h5, .weights.json, .h5, .hdf5 or .safetensors, got {str(filepath)!r}",
@@ -216,9 +229,28 @@ def save_weights(
     return None
 
 
+def _write_checkpoint(model: Any, path: Path, overwrite: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    may_write(path, overwrite)
+    with files.beside(path) as file:
+        with hdf5.write(file) as h5:
+            weights.write(model, h5)
+        name = json.dumps(path.name)
+        file.with_name("checkpoint").write_text(f"model_checkpoint_path: {name}\nall_model_checkpoint_paths: {name}\n")
+
+
+class Restored:
+    """What Keras 2's ``load_weights`` gave for a checkpoint; nothing is left to be asserted, for loading is strict."""
+
+    def assert_consumed(self) -> Restored:
+        return self
+
+    expect_partial = assert_existing_objects_matched = assert_nontrivial_match = assert_consumed
+
+
 def load_weights(
     model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False, by_name: bool = False, **kwargs: Any
-) -> list[str] | None:
+) -> list[str] | Restored | None:
     """Read the weights that any version of Keras or Nyala saved, alone or in a whole-model file.
 
     Args:
@@ -238,7 +270,7 @@ def load_weights(
         check.fail(model, "has no variables to load into yet: call it on data or use build(input_shape) first")
     with limits.reading(path):
         wrong = _load_weights(model, path, skip_mismatch or not strict, by_name)
-    return None if strict else wrong
+    return wrong if not strict else Restored() if old.names_no_format(path) else None
 
 
 def _load_weights(model: Any, path: Path, skip_mismatch: bool, by_name: bool) -> list[str]:

@@ -235,6 +235,8 @@ class CompileMetrics(metrics_.Metric):
             y, p = targets[i], predictions[i]
             if y is None:
                 continue
+            if metric.takes_columns and len(y.shape) == 1 and len(p.shape) == 2:
+                y = ops.expand_dims(y, -1)
             weight = weights[i] if weighted else None
             mask = masks.get_mask(p)
             if mask is not None:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+import nyala
 from nyala import backends, losses, ops
 from nyala.base import masks
 
@@ -259,6 +260,13 @@ def test_a_loss_of_ones_own(backend: str) -> None:
     np.testing.assert_allclose(ops.convert_to_numpy(got), want, rtol=1e-5)
     again = losses.deserialize(losses.serialize(loss), custom_objects={"Custom": Custom})
     assert (again.power, again.name) == (2, "own")
+
+
+def test_a_function_gets_targets_of_the_rank_of_predictions(backend: str) -> None:
+    model = nyala.Sequential([nyala.Input((3,)), nyala.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile(loss=lambda y_true, y_pred: ops.mean((y_true - y_pred) ** 2, axis=-1))
+    y = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(model.evaluate(np.ones((3, 3)), y, verbose=0), np.mean(y**2), rtol=1e-6)
 
 
 # -- errors --------------------------------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ def test_strict(saved: Any, loaded: Any, message: str, tmp_path: Path) -> None:
         (lambda m, d: m.save_weights(d / "a.weights.json", max_shard_size=0), ValueError, "positive number of GiB"),
         (lambda m, d: m.save(d / "a.foo"), ValueError, "must end in .keras"),
         (lambda m, d: m.save(d / "a.keras", zipped=False), ValueError, "names a folder"),
-        (lambda m, d: m.save(d / "there", overwrite=False), ValueError, "must end in"),
+        (lambda m, d: m.save(d / "there", overwrite=False), FileExistsError, "exists"),
         (lambda m, d: m.save(d / "none" / "a.keras"), FileNotFoundError, "there is no folder"),
         (lambda m, d: m.save_weights(d / "none" / "a.weights.json"), FileNotFoundError, "there is no folder"),
         (lambda m, d: load_model(d / "a.keras"), FileNotFoundError, "no file"),
@@ -296,6 +296,19 @@ def test_links_and_outside_storage_are_refused(tmp_path: Path) -> None:
                 group.create_dataset("0", shape=(3, 2), dtype="f4", external=[(str(tmp_path / "raw"), 0, 24)])
         with pytest.raises(ValueError, match="is refused"):
             model.load_weights(path)
+
+
+@pytest.mark.parametrize("name", ["run/model", "ckpt-loss=0.25"])
+def test_names_of_keras_2_without_an_ending(name: str, tmp_path: Path) -> None:
+    model = dense(2)
+    model.save(tmp_path / name)
+    for found in (model, load_model(tmp_path / name)):
+        np.testing.assert_array_equal(found.get_weights()[0], model.get_weights()[0])
+    other, place = dense(2), tmp_path / "training" / "cp-0001.ckpt"
+    model.save_weights(place)
+    assert 'model_checkpoint_path: "cp-0001.ckpt"' in (place.parent / "checkpoint").read_text()
+    other.load_weights(place).expect_partial()
+    np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
 
 
 def test_own_ways_of_saving(tmp_path: Path) -> None:

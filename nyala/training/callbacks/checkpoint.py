@@ -132,7 +132,7 @@ class ModelCheckpoint(SavingCallback):
         self.keep = None if keep is None else check.positive_int(self, "keep", keep)
         self.period = check.positive_int(self, "period", period)
         endings = (".h5", ".hdf5", ".safetensors") if save_weights_only else (".keras", ".h5", ".hdf5")
-        if not self.filepath.endswith(endings):
+        if not self.filepath.endswith(endings) and not old.names_no_format(self.filepath):
             what = "the weights" if save_weights_only else "the model"
             check.fail(self, f"filepath must end in {' or '.join(endings)} to save {what}, got {self.filepath!r}")
         self._saved: list[str] = []
