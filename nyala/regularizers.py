@@ -83,11 +83,10 @@ class OrthogonalRegularizer(Regularizer):
         self.factor = check.number_in(self, "factor", factor, 0.0)
         self.mode = check.one_of(self, "mode", mode, ("rows", "columns"))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        if len(x.shape) != 2:
-            check.fail(self, f"the input must have 2 axes, got shape {tuple(x.shape)}")
-        if self.mode == "columns":
-            x = ops.transpose(x)
+    def __call__(self, inputs: Tensor) -> Tensor:
+        if len(inputs.shape) != 2:
+            check.fail(self, f"the input must have 2 axes, got shape {tuple(inputs.shape)}")
+        x = ops.transpose(inputs) if self.mode == "columns" else inputs
         n = x.shape[0]
         x = ops.normalize(x, axis=1)
         cosines = ops.matmul(x, ops.transpose(x)) * (1.0 - ops.eye(n, dtype=ops.dtype(x)))

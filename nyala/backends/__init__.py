@@ -103,12 +103,12 @@ def current() -> Backend:
     return local.backend or get(default_name())
 
 
-def set_backend(name: str) -> None:
-    """Make ``name`` the default backend for what is made from now on."""
+def set_backend(backend: str) -> None:
+    """Make ``backend`` the default for what is made from now on."""
     global _chosen
-    check.one_of("set_backend", "name", name, NAMES)
-    get(name)
-    _chosen = name
+    check.one_of("set_backend", "backend", backend, NAMES)
+    get(backend)
+    _chosen = backend
 
 
 @contextmanager

@@ -68,8 +68,11 @@ class Configurable(Citizen):
         return value if value is _NO_VALUE else serialize(value)
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
         """An object with the arguments of ``config``. Raises ValueError where one names a file to be opened."""
+        if custom_objects:
+            with registry.custom_object_scope(custom_objects):
+                return cls.from_config(config)
         for name in cls.config_paths:
             if isinstance(config.get(name), (str, os.PathLike)):
                 check.fail(

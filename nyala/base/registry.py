@@ -134,10 +134,10 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 
 
 @contextmanager
-def custom_object_scope(*objects: Mapping[str, Any]) -> Iterator[None]:
+def custom_object_scope(*objects: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Names of custom classes and functions that are known inside the ``with`` block."""
     outer = _local.scopes
-    _local.scopes = (*outer, *objects)
+    _local.scopes = (*outer, *objects, *([] if custom_objects is None else [custom_objects]))
     try:
         yield
     finally:

@@ -10,9 +10,9 @@ import optree
 from nyala._typing import Nest
 
 
-def flatten(nest: Nest) -> list[Any]:
+def flatten(structure: Nest) -> list[Any]:
     """The leaves, in order."""
-    return optree.tree_leaves(nest, none_is_leaf=True)
+    return optree.tree_leaves(structure, none_is_leaf=True)
 
 
 def flatten_with_structure(nest: Nest) -> tuple[list[Any], Any]:
@@ -38,5 +38,5 @@ def paths(nest: Nest) -> list[tuple[Any, ...]]:
     return optree.tree_paths(nest, none_is_leaf=True)
 
 
-def is_nested(x: Any) -> bool:
-    return isinstance(x, (list, tuple, dict))
+def is_nested(structure: Any) -> bool:
+    return isinstance(structure, (list, tuple, dict))

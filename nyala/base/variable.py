@@ -46,12 +46,15 @@ class Variable(Operators, ForeignProtocols):
         trainable: bool = True,
         autocast: bool = True,
         aggregation: str | None = "none",
+        layout: Any = None,
         synchronization: str = "auto",
         name: str | None = None,
         *,
         backend: str | None = None,
     ):
         self.name = naming.auto("variable", name)
+        if layout is not None:
+            check.fail(self, "layout is given by the distribution of the model, or by distribution.distribute_tensor")
         if "/" in self.name:
             check.fail(self, f"a name holds no '/', got {self.name!r}")
         self.path = naming.join(self.name)

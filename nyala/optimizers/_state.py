@@ -126,6 +126,7 @@ class OptimizerState:
                 self._rate = Variable(np.float32(self._rate), trainable=False, autocast=False, name="learning_rate")
                 self._variables.insert(1, self._rate)
 
+    @old.takes(var_list="variables")
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the slots for ``variables``, on their backend. Raises TypeError if they live on two.
 

@@ -1,6 +1,5 @@
 """Files of models and weights, of every era and format, and the names that files know custom objects by."""
 
-from nyala.base.configurable import deserialize as deserialize_keras_object
 from nyala.base.configurable import serialize as serialize_keras_object
 from nyala.base.registry import (
     CustomObjectScope,
@@ -10,7 +9,15 @@ from nyala.base.registry import (
     get_registered_object,
     register_keras_serializable,
 )
-from nyala.saving.api import load_model, load_weights, model_from_json, model_from_yaml, save_model, save_weights
+from nyala.saving.api import (
+    deserialize_keras_object,
+    load_model,
+    load_weights,
+    model_from_json,
+    model_from_yaml,
+    save_model,
+    save_weights,
+)
 from nyala.saving.conversion import convert
 from nyala.saving.editor import KerasFileEditor
 from nyala.saving.inspection import FileInfo, inspect

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 import types
@@ -14,7 +13,7 @@ from typing import Any
 
 from nyala import backends
 from nyala.base import allowance, check, files, naming, old
-from nyala.base.configurable import Configurable
+from nyala.base.configurable import Configurable, deserialize
 from nyala.base.registry import custom_object_scope, get_registered_name
 from nyala.saving import archive, hdf5, legacy, limits, orbax, safetensors, savedmodel, shards, weights
 from nyala.saving import config as config_
@@ -33,19 +32,15 @@ def save_model(
         filepath: ends in ``.keras``, or in ``.h5`` or ``.hdf5`` for the format of Keras 1 and 2.
         overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
         zipped: False: a folder with the files that an archive would hold; its name has no ending.
-        include_optimizer: with ``.h5``: False leaves out how the model was compiled. save_format: ``"keras"`` or ``"h5"``
-            in place of the ending; ``"tf"``, or a name without an ending, is as ``zipped=False``.
+        include_optimizer: with ``.h5``: False leaves out how the model was compiled. save_format: ``"keras"``, ``"h5"`` or ``"tf"``
+            in place of the ending.
     """
     include_optimizer = kwargs.pop("include_optimizer", True)
     save_format = kwargs.pop("save_format", None)
     check.no_extra("save_model", kwargs, ("overwrite", "zipped", "include_optimizer", "save_format"))
     path = Path(filepath)
-    if save_format == "tf" or (save_format is zipped is None and old.names_no_format(path)):
-        old.tell(
-            "model.save(path) without an ending", "model.save(path + '.keras'), or model.export(path) for a SavedModel"
-        )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        zipped = False
+    if zipped is not False and save_format in (None, "tf"):
+        path, save_format = _of_today(path, ".keras"), None
     if zipped is False:
         if path.suffix in (".keras", *_HDF5):
             check.fail(
@@ -66,6 +61,15 @@ def save_model(
     return None
 
 
+def _of_today(path: Path, ending: str) -> Path:
+    named = Path(files.of_today(str(path), ending))
+    if named != path:
+        if path.exists():
+            check.fail("save", f"{path} exists and would be loaded in place of {named}, which today's format is written to")
+        path.parent.mkdir(parents=True, exist_ok=True)  # as TensorFlow did
+    return named
+
+
 def _kind(path: Path, save_format: Any) -> str:
     if save_format is not None:
         return check.one_of("save_model", "save_format", save_format, ("keras", "h5"))
@@ -78,6 +82,22 @@ def _kind(path: Path, save_format: Any) -> str:
         f"filepath must end in .keras, .h5 or .hdf5, got {str(path)!r}"
         + ("; weights alone are saved by save_weights" if path.name.endswith(_WEIGHTS) else ""),
     )
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
+) -> Any:
+    """The object that a config (``serialize_keras_object``) describes; only built-ins and custom objects can be named.
+
+    safe_mode: True, as in ``load_model``. Raises ValueError for an unknown class.
+    """
+    _only_safe("deserialize_keras_object", safe_mode)
+    return deserialize(config, custom_objects)
+
+
+def _only_safe(who: str, safe_mode: bool) -> None:
+    if not safe_mode:
+        check.fail(who, "safe_mode=False is not supported: code in a file is never run; use custom_objects")
 
 
 def load_model(
@@ -96,9 +116,8 @@ def load_model(
 
     Raises: ModelFileError, a ValueError, for a file that is none of these, is refused, or names something unknown.
     """
-    if not safe_mode:
-        check.fail("load_model", "safe_mode=False is not supported: code in a file is never run; use custom_objects")
-    path = _existing("load_model", filepath)
+    _only_safe("load_model", safe_mode)
+    path = _existing("load_model", filepath, ".keras")
     with limits.reading(path), custom_object_scope(custom_objects or {}):
         if archive.is_archive(path):
             return archive.read(path, compile)
@@ -191,12 +210,12 @@ def save_weights(
             in ``.h5`` or ``.hdf5`` for the layout of Keras 1 and 2.
         overwrite: replace an existing file; if False, ask on a terminal, else raise FileExistsError.
         max_shard_size: GiB that each of several files may hold; the index then has the name with ``.json``.
-        save_format: Keras 2's: ``"h5"`` in place of the ending; ``"tf"``, or a name without an ending or with ``.ckpt``, has
-            the layout of ``.weights.h5`` under that name, which ``tf.train.latest_checkpoint`` finds.
+        save_format: of Keras 2; the ending says it.
     """
     save_format = kwargs.pop("save_format", None)
     check.no_extra("save_weights", kwargs, ("overwrite", "max_shard_size", "save_format"))
-    path = Path(filepath)
+    check.one_of("save_weights", "save_format", save_format, (None, "h5", "keras", "tf"))
+    path = Path(filepath) if max_shard_size is not None else _of_today(Path(filepath), _WEIGHTS)
     if max_shard_size is not None:
         if not isinstance(max_shard_size, (int, float)) or not max_shard_size > 0:
             check.fail("save_weights", f"max_shard_size must be a positive number of GiB, got {max_shard_size!r}")
@@ -206,10 +225,7 @@ def save_weights(
             )
         path = path.with_suffix(".json")
     sharded = path.name.endswith(shards.ENDING)
-    if save_format == "tf" or (save_format is None and old.names_no_format(path)):
-        old.tell("model.save_weights(path) without an ending", "model.save_weights(path + '.weights.h5')")
-        return _write_checkpoint(model, path, overwrite)
-    if save_format is None and path.suffix not in (*_HDF5, _SAFETENSORS) and not sharded:
+    if path.suffix not in (*_HDF5, _SAFETENSORS) and not sharded:
         check.fail(
             "save_weights",
             f"filepath must end in .weights.h5, .weights.json, .h5, .hdf5 or .safetensors, got {str(filepath)!r}",
@@ -229,28 +245,9 @@ def save_weights(
     return None
 
 
-def _write_checkpoint(model: Any, path: Path, overwrite: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    may_write(path, overwrite)
-    with files.beside(path) as file:
-        with hdf5.write(file) as h5:
-            weights.write(model, h5)
-        name = json.dumps(path.name)
-        file.with_name("checkpoint").write_text(f"model_checkpoint_path: {name}\nall_model_checkpoint_paths: {name}\n")
-
-
-class Restored:
-    """What Keras 2's ``load_weights`` gave for a checkpoint; nothing is left to be asserted, for loading is strict."""
-
-    def assert_consumed(self) -> Restored:
-        return self
-
-    expect_partial = assert_existing_objects_matched = assert_nontrivial_match = assert_consumed
-
-
 def load_weights(
     model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False, by_name: bool = False, **kwargs: Any
-) -> list[str] | Restored | None:
+) -> list[str] | None:
     """Read the weights that any version of Keras or Nyala saved, alone or in a whole-model file.
 
     Args:
@@ -265,12 +262,14 @@ def load_weights(
     """
     strict = kwargs.pop("strict", True)
     check.no_extra("load_weights", kwargs, ("skip_mismatch", "by_name", "strict"))
-    path = _existing("load_weights", filepath)
+    path = _existing("load_weights", filepath, _WEIGHTS, ".keras")
     if not model.built:
         check.fail(model, "has no variables to load into yet: call it on data or use build(input_shape) first")
     with limits.reading(path):
         wrong = _load_weights(model, path, skip_mismatch or not strict, by_name)
-    return wrong if not strict else Restored() if old.names_no_format(path) else None
+    if strict and path != Path(filepath):
+        return old.Loaded()  # type: ignore[return-value]
+    return None if strict else wrong
 
 
 def _load_weights(model: Any, path: Path, skip_mismatch: bool, by_name: bool) -> list[str]:
@@ -301,8 +300,8 @@ def _load_weights(model: Any, path: Path, skip_mismatch: bool, by_name: bool) ->
         return weights.read(model, file, skip_mismatch)
 
 
-def _existing(who: str, filepath: str | os.PathLike[str]) -> Path:
-    path = Path(filepath)
+def _existing(who: str, filepath: str | os.PathLike[str], *endings: str) -> Path:
+    path = files.found(Path(filepath), *endings)
     if not path.exists():
         check.fail(who, f"there is no file {path}", FileNotFoundError)
     return path

@@ -125,17 +125,20 @@ def _listens(callback: Callback, hook: str) -> bool:
 
 
 def _dispatcher(hook: str) -> Callable[..., None]:
-    def with_index(self: CallbackList, index: int, logs: Logs = None) -> None:
+    def of_batch(self: CallbackList, batch: int, logs: Logs = None) -> None:
         logs = {} if logs is None else logs
         for method in self._calls[hook]:
-            method(index, logs)
+            method(batch, logs)
+
+    def of_epoch(self: CallbackList, epoch: int, logs: Logs = None) -> None:
+        of_batch(self, epoch, logs)
 
     def without(self: CallbackList, logs: Logs = None) -> None:
         logs = {} if logs is None else logs
         for method in self._calls[hook]:
             method(logs)
 
-    call = with_index if "batch" in hook or "epoch" in hook else without
+    call = of_batch if "batch" in hook else of_epoch if "epoch" in hook else without
     call.__name__, call.__doc__ = hook, getattr(Callback, hook).__doc__
     return call
 
