@@ -191,7 +191,7 @@ def test_checkpoint_leaves_the_last_whole_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ours.ModelCheckpoint("m.pkl"), "must end in .keras or .h5"),
+        (lambda: ours.ModelCheckpoint("m.npz"), "must end in .keras or .h5"),
         (lambda: ours.ModelCheckpoint("m.keras", save_weights_only=True), "must end in .h5"),
         (lambda: ours.ModelCheckpoint("m.keras", save_freq="batch"), "save_freq"),
         (lambda: ours.ModelCheckpoint("m.keras", save_freq=0), "save_freq"),

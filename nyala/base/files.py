@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nyala.base import old
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -36,4 +38,25 @@ def beside(path: Path) -> Iterator[Path]:
             os.replace(made, path.parent / made.name)
 
 
-__all__ = ["beside", "writing"]
+_OF_TENSORFLOW = ("", ".ckpt", ".tf")
+"""Endings of the names that programs of Keras 2 gave what was saved in TensorFlow's format."""
+
+
+def of_today(path: str, ending: str) -> str:
+    """``path`` with ``ending``, of which it is told, where it has the kind of name that TensorFlow's format had."""
+    suffix = os.path.splitext(path)[1]
+    if suffix not in _OF_TENSORFLOW and "}" not in suffix:  # a field of ModelCheckpoint's path
+        return path
+    old.tell(
+        "a path without the ending of a Keras file, for TensorFlow's format,", f"path + {ending!r}, which is written"
+    )
+    return path + ending
+
+
+def found(path: Path, *endings: str) -> Path:
+    """``path``, or what was written for it by a name ``of_today``."""
+    others = (path.with_name(path.name + ending) for ending in endings)
+    return path if path.exists() else next((p for p in others if p.exists()), path)
+
+
+__all__ = ["beside", "found", "of_today", "writing"]

@@ -10,7 +10,6 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Any, TypeVar
 
 from nyala.base import check, tree
@@ -41,12 +40,6 @@ def tell(old: str, new: str) -> None:
 def forget() -> None:
     """Every spelling is told again."""
     _told.clear()
-
-
-def names_no_format(path: str | PurePath) -> bool:
-    """Whether it is a name under which Keras 2 saved in formats of TensorFlow: ``"m"``, ``"m.ckpt"``, ``"loss={loss:.2f}"``."""
-    ending = PurePath(path).suffix
-    return ending in (".ckpt", ".tf") or not ending[1:2].isalpha()
 
 
 class Attribute:
@@ -290,6 +283,15 @@ def _is_dtype(name: str) -> bool:
     from nyala.backends import dtypes
 
     return name in dtypes.ALL
+
+
+class Loaded:
+    """What ``load_weights`` gave for TensorFlow's format: everything has been loaded."""
+
+    def assert_consumed(self) -> Loaded:
+        return self
+
+    expect_partial = assert_existing_objects_matched = assert_nontrivial_match = assert_consumed
 
 
 # -- methods -----------------------------------------------------------------------------------------------------------

@@ -6,12 +6,14 @@ wants ``from tensorflow import keras`` neither waits for TensorFlow nor needs it
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
 from contextlib import nullcontext
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -131,11 +133,22 @@ def adopt(tf: Any) -> None:
     for name, value in stand_ins.items():
         if name not in tf.__dict__:
             setattr(tf, name, value)
+    tf.train.latest_checkpoint = _latest(tf.train.latest_checkpoint)
     tf.__path__ = [p for p in tf.__path__ if isinstance(p, str) and os.path.isdir(p)]
     # TensorFlow keeps and uses an old copy of Keras; its modules hold each other, a program must not find them.
     for name in [n for n in sys.modules if n == _LEGACY or n.startswith(f"{_LEGACY}.")]:
         del sys.modules[name]
     sys.modules["tensorflow.python"].keras = facade("")  # type: ignore[attr-defined]
+
+
+def _latest(theirs: Any) -> Any:
+    @functools.wraps(theirs)
+    def latest_checkpoint(checkpoint_dir: Any, latest_filename: Any = None) -> Any:
+        ending = ".weights.h5"
+        ours = sorted(Path(checkpoint_dir).glob(f"*{ending}"), key=lambda p: p.stat().st_mtime)
+        return theirs(checkpoint_dir, latest_filename) or (str(ours[-1]).removesuffix(ending) if ours else None)
+
+    return latest_checkpoint
 
 
 class LazyTensorFlow(ModuleType):

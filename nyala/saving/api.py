@@ -65,7 +65,9 @@ def _of_today(path: Path, ending: str) -> Path:
     named = Path(files.of_today(str(path), ending))
     if named != path:
         if path.exists():
-            check.fail("save", f"{path} exists and would be loaded in place of {named}, which today's format is written to")
+            check.fail(
+                "save", f"{path} exists and would be loaded in place of {named}, which today's format is written to"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)  # as TensorFlow did
     return named
 

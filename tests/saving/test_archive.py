@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import nyala
+from nyala.base import old
 from nyala.saving import inspect, load_model
 
 X = np.random.default_rng(0).random((4, 8, 8, 2), dtype="float32")
@@ -175,7 +176,7 @@ def test_strict(saved: Any, loaded: Any, message: str, tmp_path: Path) -> None:
         (lambda m, d: m.save_weights(d / "a.weights.json", max_shard_size=0), ValueError, "positive number of GiB"),
         (lambda m, d: m.save(d / "a.foo"), ValueError, "must end in .keras"),
         (lambda m, d: m.save(d / "a.keras", zipped=False), ValueError, "names a folder"),
-        (lambda m, d: m.save(d / "there", overwrite=False), FileExistsError, "exists"),
+        (lambda m, d: m.save(d / "there"), ValueError, "would be loaded in place of"),
         (lambda m, d: m.save(d / "none" / "a.keras"), FileNotFoundError, "there is no folder"),
         (lambda m, d: m.save_weights(d / "none" / "a.weights.json"), FileNotFoundError, "there is no folder"),
         (lambda m, d: load_model(d / "a.keras"), FileNotFoundError, "no file"),
@@ -298,19 +299,6 @@ def test_links_and_outside_storage_are_refused(tmp_path: Path) -> None:
             model.load_weights(path)
 
 
-@pytest.mark.parametrize("name", ["run/model", "ckpt-loss=0.25"])
-def test_names_of_keras_2_without_an_ending(name: str, tmp_path: Path) -> None:
-    model = dense(2)
-    model.save(tmp_path / name)
-    for found in (model, load_model(tmp_path / name)):
-        np.testing.assert_array_equal(found.get_weights()[0], model.get_weights()[0])
-    other, place = dense(2), tmp_path / "training" / "cp-0001.ckpt"
-    model.save_weights(place)
-    assert 'model_checkpoint_path: "cp-0001.ckpt"' in (place.parent / "checkpoint").read_text()
-    other.load_weights(place).expect_partial()
-    np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
-
-
 def test_own_ways_of_saving(tmp_path: Path) -> None:
     class Table(nyala.layers.Dense):
         words, text = np.arange(3), "before"
@@ -419,3 +407,20 @@ def test_inspect(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["a"] = h5py.ExternalLink("other.h5", "/x")
     assert "link to another place" in inspect(path).problems[0]
+
+
+def test_names_of_tensorflows_format(tmp_path):
+    """Programs of Keras 2 name no ending; what is written in place of TensorFlow's format is found by that name."""
+    model = nyala.Sequential([nyala.Input((2,)), nyala.layers.Dense(1)])
+    old.forget()
+    with pytest.warns(old.OldSpelling, match="weights.h5"):
+        model.save_weights(tmp_path / "new" / "cp.ckpt", save_format="tf")
+        model.save(tmp_path / "new" / "model")
+        callback = nyala.callbacks.ModelCheckpoint(tmp_path / "cp-{epoch}-{loss:.1f}", save_weights_only=True)
+    callback.set_model(model)
+    callback.on_epoch_end(0, {"loss": 0.5})
+    again = load_model(tmp_path / "new" / "model")
+    for name in ("new/cp.ckpt", "new/model", "cp-1-0.5"):
+        again.set_weights([0 * w for w in again.get_weights()])
+        again.load_weights(tmp_path / name).expect_partial()
+        np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])

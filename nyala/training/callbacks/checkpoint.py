@@ -128,11 +128,11 @@ class ModelCheckpoint(SavingCallback):
         period: int = 1,
     ):
         super().__init__(monitor, verbose, save_best_only, save_weights_only, mode, save_freq, initial_value_threshold)
-        self.filepath = os.fspath(filepath)
+        self.filepath = files.of_today(os.fspath(filepath), ".weights.h5" if save_weights_only else ".keras")
         self.keep = None if keep is None else check.positive_int(self, "keep", keep)
         self.period = check.positive_int(self, "period", period)
         endings = (".h5", ".hdf5", ".safetensors") if save_weights_only else (".keras", ".h5", ".hdf5")
-        if not self.filepath.endswith(endings) and not old.names_no_format(self.filepath):
+        if not self.filepath.endswith(endings):
             what = "the weights" if save_weights_only else "the model"
             check.fail(self, f"filepath must end in {' or '.join(endings)} to save {what}, got {self.filepath!r}")
         self._saved: list[str] = []
