@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -418,8 +419,8 @@ class StackedRNNCells(Layer):
         return inputs, new
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
-        cells = [configurable.deserialize(c, role="layer") for c in config["cells"]]
+    def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
+        cells = [configurable.deserialize(c, custom_objects, role="layer") for c in config["cells"]]
         return cls(**{**config, "cells": cells})
 
     def whole(self, training: bool | None) -> bool:
