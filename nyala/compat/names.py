@@ -156,6 +156,7 @@ RENAMED: dict[str, dict[str, str]] = {
     "engine": {
         "Container": "models.Functional",
         "Network": "models.Functional",
+        "Node": "graph.node.Node",
         "merge": "compat.old.merge",
     },
     "losses": {

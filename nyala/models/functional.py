@@ -92,11 +92,11 @@ class Functional(Model):
 
     @property
     def input(self) -> Nest:
-        return tree.unflatten(tree.structure(self._function.inputs), list(self._input_tensors))
+        return _only(tree.unflatten(tree.structure(self._function.inputs), list(self._input_tensors)))
 
     @property
     def output(self) -> Nest:
-        return self._function.outputs
+        return _only(self._function.outputs)
 
     @property
     def input_names(self) -> list[str]:
@@ -128,13 +128,13 @@ class Functional(Model):
                 if m is not None:
                     masks.set_mask(x, m)
         if self._extended is None:
-            return self._function.run(flat)
+            return _only(self._function.run(flat))
         outputs, losses, self._named_values = self._extended.run(flat)
         for loss in losses:
             super().add_loss(ops.mean(loss))
         for name, tensor in self._reported.items():
             super().add_metric(self._value_of(tensor), name=name)
-        return outputs
+        return _only(outputs)
 
     def _without_texts(self, inputs: Nest) -> Any:
         backend = self._find_backend()
@@ -277,6 +277,11 @@ def _quick(function: Function) -> Function:
         if step.fill is None and isinstance(step.operation, Layer):
             step.run = step.operation._quick()
     return function
+
+
+def _only(nest: Nest) -> Nest:
+    """What stands alone in a list, which every Keras takes for the tensor itself, at the latest when the model runs."""
+    return nest[0] if isinstance(nest, (list, tuple)) and len(nest) == 1 else nest
 
 
 def _head(x: SymbolicTensor) -> SymbolicTensor:

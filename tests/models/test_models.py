@@ -423,3 +423,15 @@ def test_what_fails_on_data_fails(backend: str) -> None:
     with pytest.raises(RuntimeError, match="no good"):
         model(np.ones((4, 3), "float32"))
     assert not model.built
+
+
+def test_a_list_of_one_output_is_that_output(backend: str) -> None:
+    """As Keras 3 does with values, and Keras 2 with tensors of the graph and ``model.output`` too."""
+    x = layers.Input((3,))
+    model = keras.Model([x], [layers.Dense(2)(x)])
+    model.compile("sgd", ["mse"], loss_weights=[2.0], metrics=[["mae"]])
+    assert model.fit(_data(4, 3), [_data(4, 2)], verbose=0).history.keys() == {"loss", "mae"}
+    assert model.predict(_data(4, 3), verbose=0).shape == model(_data(4, 3)).shape == (4, 2)
+    assert model(x).shape == model.output.shape == (None, 2) and model.input is x
+    assert type(model.outputs) is list and model.output_shape == (None, 2)
+    assert keras.Model.from_config(model.get_config()).predict(_data(4, 3), verbose=0).shape == (4, 2)
