@@ -38,7 +38,7 @@ def beside(path: Path) -> Iterator[Path]:
             os.replace(made, path.parent / made.name)
 
 
-_OF_TENSORFLOW = ("", ".ckpt", ".tf")
+_OF_TENSORFLOW = ("", ".ckpt", ".tf", ".weights", ".model")
 """Endings of the names that programs of Keras 2 gave what was saved in TensorFlow's format."""
 
 
