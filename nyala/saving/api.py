@@ -54,7 +54,7 @@ def save_model(
         with files.beside(path) as file:
             archive.write(model, file, include_optimizer)
         return None
-    if not model.built:
+    if not (model.built or model.weights):
         check.fail(model, "has no weights to save yet: call it on data or use build(input_shape) first")
     with files.beside(path) as file, hdf5.write(file) as h5:
         legacy.write_model(model, h5, include_optimizer)
@@ -232,7 +232,7 @@ def save_weights(
             "save_weights",
             f"filepath must end in .weights.h5, .weights.json, .h5, .hdf5 or .safetensors, got {str(filepath)!r}",
         )
-    if not model.built:
+    if not (model.built or model.weights):
         check.fail(model, "has no weights to save yet: call it on data or use build(input_shape) first")
     may_write(path, overwrite)
     if sharded:
@@ -265,7 +265,7 @@ def load_weights(
     strict = kwargs.pop("strict", True)
     check.no_extra("load_weights", kwargs, ("skip_mismatch", "by_name", "strict"))
     path = _existing("load_weights", filepath, _WEIGHTS, ".keras")
-    if not model.built:
+    if not (model.built or model.weights):
         check.fail(model, "has no variables to load into yet: call it on data or use build(input_shape) first")
     with limits.reading(path):
         wrong = _load_weights(model, path, skip_mismatch or not strict, by_name)

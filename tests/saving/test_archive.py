@@ -424,3 +424,15 @@ def test_names_of_tensorflows_format(tmp_path):
         again.set_weights([0 * w for w in again.get_weights()])
         again.load_weights(tmp_path / name).expect_partial()
         np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+
+
+def test_a_model_of_which_only_the_parts_are_called(tmp_path: Path) -> None:
+    class Trainer(nyala.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = dense(2)
+
+    model, other = Trainer(), Trainer()
+    model.save_weights(tmp_path / "m.weights.h5")
+    other.load_weights(tmp_path / "m.weights.h5")
+    np.testing.assert_array_equal(model.part.get_weights()[0], other.part.get_weights()[0])
