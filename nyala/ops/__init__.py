@@ -1,8 +1,8 @@
 """The operations: ``nyala.ops``, with the names and signatures of ``keras.ops``.
 
-A file is a family: ``elementwise``, ``reduce``, ``shapes``, ``index``, ``linalg``, ``math``, ``conv``, ``loss``, ``image``, and
-``core`` for control flow and dtypes; ``nn`` has what networks use, ``numpy`` gathers what has NumPy's names. ``_op`` makes a
-function an op.
+A file is a family: ``elementwise``, ``comparison``, ``reduce``, ``shapes``, ``index``, ``linalg``, ``math``, ``conv``, ``loss``,
+``image``, and ``core`` for control flow and dtypes; ``nn`` has what networks use, ``numpy`` gathers what has NumPy's names.
+``_op`` makes a function an op.
 """
 
 # ruff: noqa: F403

@@ -3,15 +3,17 @@
 # fmt: off
 # ruff: noqa: I001
 from nyala.ops.core import vectorize
+from nyala.ops.comparison import (
+    allclose, bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift,
+    bitwise_xor, equal, greater, greater_equal, isclose, isfinite, isin, isinf, isnan, isneginf, isposinf, isreal,
+    left_shift, less, less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, right_shift,
+)
 from nyala.ops.elementwise import (
-    abs, absolute, add, allclose, angle, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, bitwise_and,
-    bitwise_invert, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor, cbrt, ceil, clip,
-    conj, conjugate, copy, cos, cosh, deg2rad, divide, divide_no_nan, equal, exp, exp2, expm1, fabs, floor,
-    floor_divide, fmax, fmin, fmod, gcd, greater, greater_equal, heaviside, hypot, i0, imag, isclose, isfinite,
-    isin, isinf, isnan, isneginf, isposinf, isreal, lcm, ldexp, left_shift, less, less_equal, log, log1p, log2,
-    log10, logaddexp, logaddexp2, logical_and, logical_not, logical_or, logical_xor, maximum, minimum, mod,
-    multiply, nan_to_num, negative, nextafter, not_equal, power, rad2deg, real, reciprocal, right_shift, round,
-    sign, signbit, sin, sinc, sinh, sqrt, square, subtract, tan, tanh, true_divide, trunc, view,
+    abs, absolute, add, angle, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cbrt, ceil, clip, conj,
+    conjugate, copy, cos, cosh, deg2rad, divide, divide_no_nan, exp, exp2, expm1, fabs, floor, floor_divide, fmax,
+    fmin, fmod, gcd, heaviside, hypot, i0, imag, lcm, ldexp, log, log1p, log2, log10, logaddexp, logaddexp2,
+    maximum, minimum, mod, multiply, nan_to_num, negative, nextafter, power, rad2deg, real, reciprocal, round, sign,
+    signbit, sin, sinc, sinh, sqrt, square, subtract, tan, tanh, true_divide, trunc, view,
 )
 from nyala.ops.index import (
     diag, diagflat, diagonal, get_item, nonzero, select, take, take_along_axis, trace, tril, triu, unravel_index,

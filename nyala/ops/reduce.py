@@ -13,23 +13,9 @@ from nyala._typing import Axis, DType, Tensor, TensorLike
 from nyala.backends import dtypes
 from nyala.base import check
 from nyala.ops._op import op
+from nyala.ops.comparison import equal, greater, isnan, less, logical_and, logical_or, not_equal
 from nyala.ops.core import cast
-from nyala.ops.elementwise import (
-    divide,
-    equal,
-    floor,
-    greater,
-    isnan,
-    less,
-    logical_and,
-    logical_or,
-    maximum,
-    minimum,
-    multiply,
-    not_equal,
-    square,
-    subtract,
-)
+from nyala.ops.elementwise import divide, floor, maximum, minimum, multiply, square, subtract
 from nyala.ops.index import where
 from nyala.ops.shapes import arange, expand_dims, full_like, moveaxis, ones_like, reshape, zeros_like
 

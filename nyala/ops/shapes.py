@@ -15,8 +15,9 @@ from nyala._typing import Axis, DType, Shape, Tensor, TensorLike
 from nyala.backends import dtypes
 from nyala.base import check
 from nyala.ops._op import op
+from nyala.ops.comparison import greater_equal
 from nyala.ops.core import cast, convert_to_tensor, shape
-from nyala.ops.elementwise import add, divide, floor, greater_equal, multiply, power, subtract
+from nyala.ops.elementwise import add, divide, floor, multiply, power, subtract
 
 
 def ndim(x: TensorLike) -> int:
@@ -166,7 +167,7 @@ def _result(dtype: DType, *values: Tensor) -> str:
 @op
 def eye(N: int, M: int | None = None, k: int = 0, dtype: DType = None) -> Tensor:
     """1 on the ``k``-th diagonal of an ``N`` by ``M`` (default ``N``) matrix, else 0."""
-    from nyala.ops.elementwise import equal
+    from nyala.ops.comparison import equal
 
     rows, columns = _grid(N, M)
     return cast(equal(rows + k, columns), dtypes.standardize(dtype))
