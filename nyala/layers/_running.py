@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 class Running(threading.local):
-    """``call_id`` counts outermost calls, so that a layer can tell the losses of one from those of the last."""
+    """``call_id`` counts outermost calls, so that a layer can tell the losses of one from those of the last; that of an
+    abstract evaluation, whose losses nobody may see, is negative.
+    """
 
     stack: tuple[LayerState, ...] = ()
     training: bool | None = None

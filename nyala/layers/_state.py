@@ -14,6 +14,7 @@ from nyala.backends import dtypes
 from nyala.base import check, naming, old, policy, scope, tracking
 from nyala.base.configurable import Configurable
 from nyala.base.variable import Variable
+from nyala.graph import infer
 from nyala.graph.node import Called, Node
 from nyala.layers import on_graph
 from nyala.layers._arguments import declared_trainable
@@ -65,7 +66,7 @@ class LayerState(OldLayer, Called, Configurable):
             _call_nodes=[],
             _own_variables=[],
             _losses=[],
-            _loss_call=-1,
+            _loss_call=0,
             _last_call=0,
             _building=False,
             _build_args=None,
@@ -380,5 +381,6 @@ class LayerState(OldLayer, Called, Configurable):
         return self._losses_for(self.trainable_weights)
 
     def _losses_for(self, variables: list[Variable]) -> list[Tensor]:
-        added = list(self._losses) if self._loss_call == self._last_call else []
+        real = self._loss_call == self._last_call and (self._last_call >= 0 or infer.is_abstract())
+        added = list(self._losses) if real else []
         return added + [v.regularizer(v) for v in variables if v.regularizer is not None]

@@ -200,13 +200,13 @@ class Layer(LayerState):
             if kwargs:
                 kwargs = {k: v if k == "training" else self._convert_input(v, backend) for k, v in kwargs.items()}
             training = self._training_of(spec, args, kwargs)
-            if not outer_stack:
+            if not outer_stack and outer_call >= 0:
                 running.call_id = next(call_ids)
-            self._last_call = running.call_id
             running.stack = (*outer_stack, self)
             running.training = training
             if not self.built:
                 self._build_for(spec, args, kwargs, backend)
+            self._last_call = running.call_id
             if self.input_spec is not None:
                 self._check_input(args[0] if args else kwargs.get(spec.names[0]), backend)
             inputs, in_masks = masks_of(spec, args, kwargs)
@@ -404,10 +404,11 @@ class Layer(LayerState):
 
     def _call_abstract(self, *args: Any, **kwargs: Any) -> Any:
         built, self.built = self.built, True
+        outer_call, running.call_id = running.call_id, -next(call_ids)
         try:
             return Layer.__call__(self, *args, **kwargs)
         finally:
-            self.built = built or self.built
+            self.built, running.call_id = built or self.built, outer_call
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Symbolic outputs for symbolic inputs, without a node."""

@@ -376,6 +376,22 @@ def test_losses_added_by_layers_and_regularizers(backend: str) -> None:
     np.testing.assert_allclose(values, sorted(expected), rtol=1e-5)
     np.testing.assert_allclose(float(_numpy(model.compute_loss())), sum(expected), rtol=1e-5)
 
+    class Whole(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.adds = Adds()
+
+        def call(self, x: Any) -> Any:
+            self.add_loss(ops.max(x))
+            return self.adds(x)
+
+    whole = Whole()
+    assert whole.losses == []
+    whole(x)  # which builds it by an abstract call, whose losses are nobody's
+    np.testing.assert_allclose([_numpy(v).sum() for v in whole.losses], [x.max(), *expected[:2]], rtol=1e-5)
+    whole(keras.Input((3,)))
+    assert len(whole.losses) in (0, 3) and all(isinstance(_numpy(v), np.ndarray) for v in whole.losses)
+
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(backend: str, policy: str) -> None:
