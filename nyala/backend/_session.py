@@ -77,7 +77,8 @@ def result_type(*dtypes_: Any) -> str:
 
 
 def dtype(x: Any) -> str:
-    return ops.dtype(x)
+    """Raises AttributeError for a number of Python's, by which programs tell it from a tensor."""
+    return ops.dtype(x) if hasattr(x, "dtype") else x.dtype
 
 
 # -- tensors and variables ---------------------------------------------------------------------------------------------
@@ -295,7 +296,7 @@ class function:
             backend = self._model._find_backend()
             tensors = [backend.convert(x, t.dtype) for x, t in zip((x for x, f in zip(given, fed) if f), self.inputs)]
             with backends.backend_scope(backend), backend.no_grad():
-                values = list(self._run(tensors, training))
+                values = tree.flatten(self._run(tensors, training))
         found = iter(values)
         flat = [next(found) if isinstance(x, SymbolicTensor) else x for x in tree.flatten(self.outputs)]
         return tree.unflatten(tree.structure(self.outputs), [ops.convert_to_numpy(x) for x in flat])

@@ -128,6 +128,8 @@ class Optimizer(OptimizerState, Older, Configurable):
         super().__init_subclass__(**kwargs)
         if not naming.is_ours(cls):
             cls.manner = manner_of(cls) or cls.manner
+            if isinstance(cls.__dict__.get("learning_rate"), property):
+                cls._learning_rate = None  # type: ignore[assignment]  # what a user's property reads is the user's own
         if {"update", "update_step"} & cls.__dict__.keys() and "fused" not in cls.__dict__:
             cls.fused = ""  # the kernel is that of the parent's rule
         if naming.is_ours(cls) and "__init__" in cls.__dict__:
@@ -293,6 +295,9 @@ class Optimizer(OptimizerState, Older, Configurable):
         if self.manner == "dense":
             self._run_dense(grads, variables)
             return
+        self._update_by_rule(grads, variables, done)
+
+    def _update_by_rule(self, grads: list[Tensor], variables: list[Variable], done: Tensor) -> None:
         rate = self._decayed_rate(done)
         if self._update_fused(grads, variables, rate, done):
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -115,13 +116,19 @@ class Older:
         return loss.gradients_of(params)
 
     def get_updates(self: Any, loss: Any, params: Sequence[Variable]) -> list[Variable]:
-        """Inside another optimizer's ``get_updates``: make this one's update of ``params``, too. Raises elsewhere."""
+        """Inside another optimizer's ``get_updates``, or a subclass's: make this one's update of ``params``. Raises elsewhere."""
         gradients = self.get_gradients(loss, params)
-        self.build(loss.gradients)
+        if self.manner != "updates":
+            self.build(loss.gradients)
         with scope.StateScope() as inner:
-            self._apply(gradients, params)
+            if self.manner == "updates":
+                self._update_by_rule(gradients, params, self._iterations.raw_value)
+            else:
+                self._apply(gradients, params)
+        # Meanwhile a subclass may have put a function of its own in the place of K.update, to change what is assigned.
+        update = getattr(sys.modules.get("keras.backend"), "update", Variable.assign)
         for variable, value in inner.writes().items():
-            variable.assign(value)
+            update(variable, value)
         return list(inner.written)
 
     def _run_updates(self: Any, gradients: Sequence[Tensor], variables: list[Variable]) -> None:

