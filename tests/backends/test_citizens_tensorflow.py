@@ -57,6 +57,16 @@ def test_tapes_persist_nest_and_give_jacobians():
     np.testing.assert_allclose(outer.jacobian(gradient, v), [[12.0, 12.0], [12.0, 12.0]])  # of x^4 + x y^3
 
 
+def test_tensorflows_numpy():
+    import tensorflow.experimental.numpy as tnp
+
+    layer, x = dense(), tf.constant(X)
+    with tf.GradientTape() as tape:
+        y = tnp.maximum(tnp.matmul(x, layer.kernel) + layer.bias, 0.0)
+    np.testing.assert_allclose(y, np.maximum(X @ layer.kernel.numpy(), 0), rtol=1e-5)
+    assert all(g is not None for g in tape.gradient(y, layer.trainable_weights))
+
+
 def test_gradient_penalty():
     critic, x = mlp(), tf.constant(X)
     with tf.GradientTape() as tape:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.autograph.core import config as autograph
 from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status, control_status_ctx
+from tensorflow.python.ops.numpy_ops import np_utils
 
 from nyala import backends
 from nyala._typing import Nest, Tensor
@@ -94,6 +95,9 @@ class Backend(BackendBase):
             for name in names.split():
                 setattr(home, name, tf.__internal__.dispatch.add_dispatch_support(getattr(home, name)))
         checkpoint.install()
+        # tf.experimental.numpy asks NumPy for the dtype of what is no tensor.
+        dtype_of = np_utils._maybe_get_dtype
+        np_utils._maybe_get_dtype = lambda x: dtype_of(x.value if isinstance(x, Variable) else x)
         # A user's tf.function converts what it calls; our code needs no conversion, which is slow and warns. No public way.
         plain = (autograph.DoNotConvert("nyala"), autograph.DoNotConvert("importlib"))
         autograph.CONVERSION_RULES = (*plain, *autograph.CONVERSION_RULES)
