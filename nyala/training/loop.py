@@ -20,6 +20,7 @@ from nyala.backends import host
 from nyala.base import check, config, tree
 from nyala.base.variable import Variable
 from nyala.training import data as data_
+from nyala.training.arrays import to_host
 from nyala.training.callbacks import BackupAndRestore, CallbackList, History
 from nyala.training.resume import Progress
 from nyala.training.steps import check_compiled, home, make_ready, owner_of, step_function
@@ -74,7 +75,7 @@ def plain_logs(values: Mapping[str, Any]) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     if isinstance(value, (bool, int, float, str)) or value is None:
         return value
-    array = data_.to_host(value.value if isinstance(value, Variable) else value)
+    array = to_host(value.value if isinstance(value, Variable) else value)
     return float(array) if array.ndim == 0 else array
 
 
@@ -152,7 +153,7 @@ class Runner:
                 return
             if n > 1 and len(group) == n and len({_shapes(b) for b in group}) == 1:
                 stack = tree.map(
-                    lambda *parts: None if parts[0] is None else np.stack([data_.to_host(p) for p in parts]), *group
+                    lambda *parts: None if parts[0] is None else np.stack([to_host(p) for p in parts]), *group
                 )
                 yield n, _call(step_function(self.model, self.kind, "batches"), stack)
             else:

@@ -10,6 +10,7 @@ from nyala import backends
 from nyala.base import check, tree
 from nyala.training import data as data_
 from nyala.training import loop
+from nyala.training.arrays import to_host
 from nyala.training.steps import home, make_ready, step_function
 
 _AIM = 0.3
@@ -67,7 +68,7 @@ def fastest(model: Any, data: data_.Data) -> str:
         if model._placement() is not None:
             check.fail(model, "backend='auto' is for models on one device; name the backend")
         make_ready(model, data, "train")
-        batch = tree.map(lambda a: None if a is None else data_.to_host(a), data.peek())
+        batch = tree.map(lambda a: None if a is None else to_host(a), data.peek())
     found = step_seconds(model, "train", batch)
     own = found[first]
     if isinstance(own, Exception):

@@ -19,6 +19,7 @@ from nyala.backends.base import TensorSpec
 from nyala.base import check, files, seeds, tracking, tree
 from nyala.base.variable import Variable
 from nyala.training import data as data_
+from nyala.training.arrays import to_host
 
 _FORMAT = 1
 
@@ -207,7 +208,7 @@ def _packed(x: Any, arrays: list[np.ndarray], where: str) -> Any:
         return {"dict": {k: _packed(v, arrays, f"{where}.{k}") for k, v in x.items()}}
     if isinstance(x, (list, tuple)):
         return [_packed(v, arrays, f"{where}[{i}]") for i, v in enumerate(x)]
-    value = x.numpy() if isinstance(x, Variable) else data_.to_host(x)
+    value = x.numpy() if isinstance(x, Variable) else to_host(x)
     if value.dtype == object:
         check.fail(
             where,

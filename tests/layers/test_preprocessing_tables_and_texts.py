@@ -148,7 +148,7 @@ def test_texts_beside_numbers_in_a_model_inside_a_model(backend: str) -> None:
     model = Model(outer, layers.Dense(1)(inner(outer)))
     model.compile("sgd", "mse")
     before = inner.get_weights()[0]
-    x = [SENTENCES, np.ones((3, 2), "float32")]
+    x = [SENTENCES.astype(object), np.ones((3, 2), "float32")]  # objects, as a column of pandas is
     model.fit(x, LABELS, verbose=0)
     assert (inner.get_weights()[0] != before).any()
     _same_in_step_and_eagerly(model, x)

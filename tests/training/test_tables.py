@@ -89,6 +89,8 @@ MATRICES: dict[str, Callable[[], tuple[Any, ...]]] = {
 }
 DICTS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "numpy": lambda: (COLUMNS, Y),
+    "lists": lambda: ({k: np.asarray(v).tolist() for k, v in COLUMNS.items()}, Y.tolist()),
+    "pyarrow arrays": lambda: ({k: pa.array(v) for k, v in COLUMNS.items()}, pa.array(Y)),
     "polars": lambda: ({k: pl.Series(v) for k, v in COLUMNS.items()}, pl.Series(Y)),
     "pyarrow": lambda: ({k: pa.table(COLUMNS)[k] for k in COLUMNS}, pa.array(Y)),
     "hugging face": lambda: (HuggingFace(COLUMNS), HF["y"]),
@@ -133,3 +135,12 @@ def test_splits_and_streams(models: Any) -> None:
     )
     with pytest.raises(ValueError, match="array of Python objects"):
         models[0].fit(pl.Series([[1.0], [1.0, 2.0]]), pl.Series([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("column", [pd.Series, pl.Series, pa.array, list, lambda words: np.array(words, object)])
+def test_columns_of_texts(column: Any) -> None:
+    words = ["b", "a", "b"]
+    with nyala.backend_scope("torch"):
+        x = nyala.Input((1,), dtype="string", name="word")
+        model = nyala.Model({"word": x}, layers.StringLookup(vocabulary=["a", "b"])(x))
+        assert model.predict({"word": column(words)}, verbose=0).tolist() == [[2], [1], [2]]
