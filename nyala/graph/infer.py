@@ -162,24 +162,25 @@ def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendB
             except Exception:
                 continue
         else:
-            return _of_one_row(run, specs, backend, small)
+            return _of_one_size(run, specs, backend, small)
     return tree.map(_merge, first, second)
 
 
-def _of_one_row(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendBase, error: Exception) -> Nest:
-    """What code gives that was written for one size of the batch: a single row broadcasts to that."""
-    outer, local.probe_batch = local.probe_batch, 1
-    try:
-        with backends.backend_scope(backend):
-            found = _abstract(run, tuple(_sized(s, 1, _OTHER[0]) for s in specs), backend)
-    except Exception:
-        raise error from None
-    finally:
-        local.probe_batch = outer
-    shapes = [x.shape for x in tree.flatten(found) if isinstance(x, TensorSpec)]
-    if not shapes or any(s[:1] in ((), (1,)) or _OTHER[0] in s for s in shapes):
-        raise error from None
-    return found
+def _of_one_size(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendBase, error: Exception) -> Nest:
+    """What code gives that was written for one size of the batch: a single row broadcasts to it, or some inputs have it."""
+    for rows in (1, *{s.shape[0]: None for s in specs if s.shape and s.shape[0] not in (None, 1)}):
+        outer, local.probe_batch = local.probe_batch, rows
+        try:
+            with backends.backend_scope(backend):
+                found = _abstract(run, tuple(_sized(s, rows, _OTHER[0]) for s in specs), backend)
+        except Exception:
+            continue
+        finally:
+            local.probe_batch = outer
+        shapes = [x.shape for x in tree.flatten(found) if isinstance(x, TensorSpec)]
+        if shapes and not any((rows == 1 and s[:1] in ((), (1,))) or _OTHER[0] in s for s in shapes):
+            return found
+    raise error from None
 
 
 def _sized(spec: TensorSpec, batch: int, other: int) -> TensorSpec:

@@ -166,6 +166,20 @@ def test_a_deep_functional_model_is_no_recursion(backend: str) -> None:
     assert tuple(keras.Model(i, x)(_data(1, 2)).shape) == (1, 2)
 
 
+def test_layers_written_for_one_size_of_the_batch(backend: str) -> None:
+    x, index = keras.Input((2,)), keras.Input((), dtype="int32")
+
+    class Summed(layers.Layer):
+        def call(self, x: Any, index: Any) -> Any:
+            return ops.segment_sum(x, index, num_segments=4)
+
+    out = Summed()(Summed()(x, index), index)  # of 4 rows, which the index must then have, too
+    assert out.shape == (4, 2)
+    rows, places = _data(4, 2), np.array([0, 1, 1, 3], "int32")
+    found = _numpy(keras.Model([x, index], out)([rows, places]))
+    np.testing.assert_allclose(found[0], rows[0], rtol=1e-6)
+
+
 def test_clone_model_draws_new_weights(backend: str) -> None:
     i = keras.Input((3,))
     functional = keras.Model(i, ops.relu(layers.Dense(2, name="d")(i)) + 1.0)
