@@ -146,20 +146,15 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _bench(given: argparse.Namespace) -> None:
     """Milliseconds that the model takes to predict one random sample, and a batch, on each backend that is installed."""
-    import numpy as np
-
     from nyala.base import tree
     from nyala.saving import load_model
+    from nyala.saving.conversion import example
     from nyala.training.race import step_seconds
 
     model = load_model(given.file, _custom_objects(given), compile=False)
-    draw = np.random.default_rng(0)
 
     def batch(size: int) -> Any:
-        def sample(spec: Any) -> Any:
-            return draw.random((size, *(given.length if n is None else n for n in spec.shape[1:]))).astype(spec.dtype)
-
-        return tree.map(sample, model.input), None, None
+        return tree.map(lambda spec: example(spec, given.length, size), model.input), None, None
 
     for size in dict.fromkeys((1, given.batch_size)):
         for name, seconds in step_seconds(model, "predict", batch(size)).items():

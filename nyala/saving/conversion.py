@@ -75,7 +75,7 @@ def _with_weights(model: Any, path: Path, custom_objects: Mapping[str, Any] | No
 def _compare(model: Any, again: Any, target: Path) -> float:
     """The relative difference of the two models' outputs for the same random inputs."""
     for size in _SIZES:
-        inputs = [_example(x, size) for x in model.inputs]
+        inputs = [example(x, size) for x in model.inputs]
         try:
             first = _outputs(model, inputs)
         except (ValueError, RuntimeError) as error:
@@ -89,8 +89,9 @@ def _compare(model: Any, again: Any, target: Path) -> float:
     return check.fail("convert", f"the model cannot be tried on random inputs: {problem}")
 
 
-def _example(x: Any, size: int) -> np.ndarray:
-    shape = (2, *(size if n is None else n for n in x.shape[1:]))
+def example(x: Any, size: int, batch: int = 2) -> np.ndarray:
+    """An input for a symbolic tensor; ``size``: of the axes that it leaves open."""
+    shape = (batch, *(size if n is None else n for n in x.shape[1:]))
     if x.shape and x.shape[0] is not None:
         shape = (x.shape[0], *shape[1:])
     if x.dtype == "string":
