@@ -36,6 +36,8 @@ LAYERS = [
     ROW("Dropout", (), dict(p=0.25), rate=0.25),
     ROW("GaussianNoise", (), dict(sigma=0.25), stddev=0.25),
     ROW("Embedding", (7, 3), dict(init="normal", W_regularizer="l2"), input_dim=7, output_dim=3, embeddings_initializer="normal", embeddings_regularizer="l2"),
+    ROW("TextVectorization", (), dict(output_mode="tf-idf"), output_mode="tf_idf"),
+    ROW("CategoryEncoding", (3,), dict(output_mode="binary"), num_tokens=3, output_mode="multi_hot"),
     ROW("BatchNormalization", (), dict(mode=0, beta_init="one", fused=True), beta_initializer="one"),
     ROW("LeakyReLU", (), dict(alpha=0.25), negative_slope=0.25),
     ROW("LSTM", (), dict(output_dim=3, inner_activation="sigmoid", inner_init="zeros", forget_bias_init="one", dropout_W=0.25, dropout_U=0.5, U_regularizer="l2", consume_less="gpu"), units=3, recurrent_activation="sigmoid", recurrent_initializer="zeros", unit_forget_bias=True, dropout=0.25, recurrent_dropout=0.5, recurrent_regularizer="l2"),

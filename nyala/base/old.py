@@ -72,6 +72,14 @@ def takes(**older: str | None) -> Callable[[F], F]:
     return decorate
 
 
+def value(name: str, given: Any) -> Any:
+    """Today's word for an argument's value: ``"tf_idf"`` for ``output_mode="tf-idf"``."""
+    today = _VALUES[name].get(given, given)
+    if today != given:
+        tell(f"{name}={given!r}", repr(today))
+    return today
+
+
 # -- layers ------------------------------------------------------------------------------------------------------------
 
 LAYER_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
@@ -118,6 +126,7 @@ _SPLIT = {"kernel_size": (("nb_row", "nb_col"), ("kernel_dim1", "kernel_dim2", "
 
 _VALUES: Mapping[str, Mapping[Any, Any]] = {
     "data_format": {"tf": "channels_last", "th": "channels_first", "default": None},
+    "output_mode": {"tf-idf": "tf_idf", "binary": "multi_hot"},
     "unit_forget_bias": {"one": True, "ones": True, "zero": False, "zeros": False},
 }
 

@@ -89,6 +89,13 @@ class Variable(Operators, ForeignProtocols):
         Variable.made += 1
         return self
 
+    def __eq__(self, other: Any) -> Any:
+        if "_foreign" in self.__dict__ and other is self._storage:
+            return True  # so that `layer.weights == [layer.w]` holds for a variable that the framework made
+        return super().__eq__(other)
+
+    __hash__ = Operators.__hash__
+
     # -- value -------------------------------------------------------------------------------------------------------
 
     @property

@@ -257,6 +257,7 @@ def test_variables_and_modules_of_tf_are_weights_of_a_layer():
     model.compile("sgd", "mse")
     model.fit(X, np.ones((8, 3), "float32"), verbose=0)
     assert len(layer.trainable_weights) == 2 and len(layer.weights) == 3
+    assert layer.non_trainable_weights == [layer.fixed]
     assert float(layer.scale) != 1.0 and float(layer.fixed) == 1.0
     with pytest.raises(TypeError, match="add_weight"):
         model.to_backend("jax")

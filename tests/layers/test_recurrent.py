@@ -266,7 +266,7 @@ class Minimal(layers.Layer):
 class Nested(layers.Layer):
     """Two inputs and two states of different ranks."""
 
-    state_size = [(2,), (3, 1)]
+    state_size = [type("TensorShape", (), {"__iter__": lambda self: iter((2,))})(), (3, 1)]
     output_size = [(2,), (3, 1)]
 
     def call(self, inputs: Any, states: Any) -> Any:

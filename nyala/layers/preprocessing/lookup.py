@@ -12,7 +12,7 @@ import numpy as np
 from nyala import backends, ops
 from nyala._typing import Config, Tensor
 from nyala.backends import host
-from nyala.base import allowance, check
+from nyala.base import allowance, check, old
 from nyala.graph import infer
 from nyala.layers.preprocessing import hashes
 from nyala.layers.preprocessing.base import MODES, HostLayer, batches, encoded, sparse_output, texts
@@ -56,6 +56,7 @@ class _Lookup(HostLayer):
         oov_method: str,
     ) -> None:
         self.invert = invert
+        output_mode = old.value("output_mode", output_mode)
         self.output_mode = check.one_of(self, "output_mode", output_mode, (*MODES, "tf_idf"))
         self.num_oov_indices = check.non_negative_int(self, "num_oov_indices", num_oov_indices)
         allowance.take(self, (num_oov_indices,))

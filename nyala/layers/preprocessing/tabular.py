@@ -9,7 +9,7 @@ import numpy as np
 from nyala import backends, ops
 from nyala._typing import Config, Tensor
 from nyala.backends import host
-from nyala.base import check, config
+from nyala.base import check, config, old
 from nyala.graph import infer
 from nyala.layers.preprocessing import hashes
 from nyala.layers.preprocessing.base import (
@@ -218,6 +218,7 @@ class CategoryEncoding(DataLayer):
         self, num_tokens: int | None = None, output_mode: str = "multi_hot", sparse: bool = False, **kwargs: Any
     ):
         super().__init__(**kwargs)
+        output_mode = old.value("output_mode", output_mode)
         self.output_mode = check.one_of(self, "output_mode", output_mode, MODES[1:])
         if num_tokens is None:
             check.fail(self, "num_tokens must be given: the number of categories")

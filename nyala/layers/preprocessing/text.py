@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from nyala._typing import Config, Tensor
-from nyala.base import allowance, check, configurable
+from nyala.base import allowance, check, configurable, old
 from nyala.graph import infer
 from nyala.layers.preprocessing.base import HostLayer, batches, sparse_output, texts
 from nyala.layers.preprocessing.lookup import StringLookup
@@ -64,6 +64,7 @@ class TextVectorization(HostLayer):
             check.one_of(self, "standardize", standardize, tuple(_STANDARDIZE))
         if not callable(split):
             check.one_of(self, "split", split, ("whitespace", "character", None))
+        output_mode = old.value("output_mode", output_mode)
         check.one_of(self, "output_mode", output_mode, ("int", "multi_hot", "count", "tf_idf"))
         if output_sequence_length is not None:
             check.positive_int(self, "output_sequence_length", output_sequence_length)

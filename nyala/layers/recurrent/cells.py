@@ -474,4 +474,4 @@ def initial_state(cell: Any, batch_size: Any, dtype: str) -> list[Any]:
         found = own(batch_size=batch_size)
         return found if is_list(found) else [found]
     sizes = cell.state_size if is_list(cell.state_size) else [cell.state_size]
-    return [ops.zeros((batch_size, *(s if is_list(s) else (s,))), dtype) for s in sizes]
+    return [ops.zeros((batch_size, *((s,) if check.is_int(s) else s)), dtype) for s in sizes]
