@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -145,7 +146,9 @@ class _Lookup(HostLayer):
     def _set_tokens(self, tokens: Iterable[Any]) -> None:
         self._tokens = list(tokens)
         first = len(self._special())
-        self._numbers: Mapping[Any, int] = {t: i for i, t in enumerate(self._tokens, first)}
+        self._numbers: dict[Any, int] = {t: i for i, t in enumerate(self._tokens, first)}
+        if self.mask_token is not None:
+            self._numbers[self.mask_token] = 0 if self.output_mode == "int" else -2
         self._inverse: Any = None
 
     # -- adapt -------------------------------------------------------------------------------------------------------
@@ -194,22 +197,20 @@ class _Lookup(HostLayer):
     # -- the call ----------------------------------------------------------------------------------------------------
 
     def look_up(self, x: np.ndarray) -> np.ndarray:
-        if self.invert:
-            return self._back(x)
+        return self._back(x) if self.invert else self._find(self._array(x).ravel().tolist()).reshape(np.shape(x))
+
+    def _find(self, tokens: list[Any]) -> np.ndarray:
+        """The numbers of tokens."""
         if not self._tokens:
             check.fail(self, "has no vocabulary yet: call adapt(data) or set_vocabulary(tokens) first")
-        distinct, where = np.unique(self._array(x), return_inverse=True)
-        numbers = np.array([self._numbers.get(t, -1) for t in distinct.tolist()], "int64")
-        offset = len(self._special()) - self.num_oov_indices
-        if self.mask_token is not None:
-            masked = np.array([t == self.mask_token for t in distinct.tolist()], bool)
-            numbers[masked] = 0 if self.output_mode == "int" else -2
-        unknown = numbers == -1
-        if unknown.any():
+        numbers = np.fromiter(map(self._numbers.get, tokens, itertools.repeat(-1)), "int64", len(tokens))
+        unknown = np.flatnonzero(numbers == -1)
+        if len(unknown):
+            others = [tokens[i] for i in unknown]
             if not self.num_oov_indices:
-                check.fail(self, f"num_oov_indices=0 and unknown tokens: {distinct[unknown][:10].tolist()}")
-            numbers[unknown] = offset + self._unknown(distinct[unknown])
-        return numbers[where].reshape(np.shape(x))
+                check.fail(self, f"num_oov_indices=0 and unknown tokens: {sorted(set(others))[:10]}")
+            numbers[unknown] = len(self._special()) - self.num_oov_indices + self._unknown(others)
+        return numbers
 
     def look_up_in(self, words: Any, x: Tensor) -> Tensor:
         if self.invert:
@@ -236,12 +237,12 @@ class _Lookup(HostLayer):
         masked = words.cast(0 if self.output_mode == "int" else -2, "int64")
         return words.where(words.equal(x, self.mask_token), masked, numbers)
 
-    def _unknown(self, tokens: np.ndarray) -> Any:
+    def _unknown(self, tokens: list[Any]) -> Any:
         if self.num_oov_indices == 1:
             return 0
-        if tokens.dtype.kind == "i" and self.oov_method == "floormod":
-            return tokens % self.num_oov_indices
-        return hashes.buckets(texts(tokens), self.num_oov_indices, self.salt)
+        if isinstance(tokens[0], int) and self.oov_method == "floormod":
+            return np.array(tokens) % self.num_oov_indices
+        return hashes.buckets(texts(np.array(tokens, object)), self.num_oov_indices, self.salt)
 
     def _back(self, x: np.ndarray) -> np.ndarray:
         table = np.array([*self.get_vocabulary(), self.oov_token], object)
