@@ -149,7 +149,6 @@ class _Lookup(HostLayer):
         self._numbers: dict[Any, int] = {t: i for i, t in enumerate(self._tokens, first)}
         if self.mask_token is not None:
             self._numbers[self.mask_token] = 0 if self.output_mode == "int" else -2
-        self._inverse: Any = None
 
     # -- adapt -------------------------------------------------------------------------------------------------------
 
