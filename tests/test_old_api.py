@@ -11,7 +11,7 @@ import pytest
 
 import nyala
 from nyala import backend as K
-from nyala import layers, losses, metrics, ops, optimizers
+from nyala import backends, layers, losses, metrics, ops, optimizers
 from nyala.base import old
 from nyala.compat import initializations, recurrent
 
@@ -807,3 +807,48 @@ def test_optimizers_of_tensorflow_1(name: str, args: Any, wanted: Any) -> None:
     assert {**found, "name": ""} == {**wanted.get_config(), "name": ""}
     with pytest.raises(TypeError, match="expected a name"):
         optimizers.get(tf.compat.v1.train.ProximalGradientDescentOptimizer(0.1))
+
+
+@pytest.mark.parametrize("recurrent", [False, True], ids=["layer", "cell"])
+def test_what_build_computes_from_weights_follows_them(recurrent: bool, backend: str) -> None:
+    """As the cells of Keras 1 and 2 were written, whose build ran in a graph."""
+
+    class Now(layers.Layer):
+        units = state_size = 2
+
+        def build(self, shape: Any) -> None:
+            self.kernel = self.add_weight(name="kernel", shape=(shape[-1], 4), initializer="ones")
+            self.scale = K.variable(np.full(2, 0.5))
+            self.count = self.count + 1 if hasattr(self, "count") else 1
+
+        def parts(self) -> Any:
+            return self.kernel[:, :2], [K.softmax(self.kernel[:, 2:] * self.scale)]
+
+        def call(self, x: Any, states: Any = None) -> Any:
+            first, (second,) = self.parts()
+            y = K.dot(x, first) + K.dot(x, second)
+            return y if states is None else (y + states[0], [y + states[0]])
+
+    class AtBuild(Now):
+        def build(self, shape: Any) -> None:
+            super().build(shape)
+            self.first, self.rest = Now.parts(self)
+
+        def parts(self) -> Any:
+            return self.first, self.rest
+
+    def weights(cls: Any) -> Any:
+        layer: Any = cls()
+        inputs = layers.Input((3, 5) if recurrent else (5,))
+        model = nyala.Model(inputs, (layers.RNN(layer) if recurrent else layer)(inputs))
+        model.compile(optimizers.SGD(0.25), "mse")
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(8, *inputs.shape[1:])), rng.normal(size=(8, 2))
+        for _ in range(2):
+            model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        assert layer.count == 1 and len(layer.weights) == 2
+        assert isinstance(getattr(layer, "first", None), type(backends.current().convert(0.0))) == (cls is AtBuild)
+        return [*model.get_weights(), model.predict(x, verbose=0)]
+
+    for found, wanted in zip(weights(AtBuild), weights(Now)):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4)

@@ -182,7 +182,7 @@ def _of_keras_0(cls: Any, own: list[str], args: tuple[Any, ...]) -> tuple[tuple[
     if own[:2] == ["units", "activation"] and len(args) > 1 and check.is_int(args[1]):
         tell(f"{cls.__name__}(input size, units)", f"{cls.__name__}(units)")
         return args[1:], {"input_dim": args[0]}
-    if own[:1] in (["axis"], ["alpha_initializer"]) and isinstance(args[0], tuple):
+    if own[:1] in (["axis"], ["alpha_initializer"]) and args and isinstance(args[0], tuple):
         tell(f"{cls.__name__}(input shape)", f"{cls.__name__}()")
         return args[1:], {}
     if own == ["target_shape"] and len(args) > 1:

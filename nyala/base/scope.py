@@ -96,19 +96,42 @@ class StatelessScope(StateScope):
         return self.values.get(variable)
 
 
-class Deferred(StateScope):
-    """Assignments inside take effect at its end: every read sees the value from before, as in the graphs of older Keras.
+class Replayed(StateScope):
+    """Code that is run again and again, and what it makes in the first run is given again, in the order in which it asks.
 
-    ``made``: what an earlier run of the same code made, which is given again in the order in which it asks for it.
+    ``made``: what the runs before made. ``asked``: whether it has read a variable. Assignments are those of the first run.
     """
 
-    __slots__ = ("pending", "made", "at")
+    __slots__ = ("made", "at", "asked", "again")
 
     def __init__(self, made: list[Any]):
         super().__init__()
-        self.pending: dict[Variable, Any] = {}
         self.made = made
         self.at = 0
+        self.asked = False
+        self.again = bool(made)
+
+    def read(self, variable: Variable) -> Any:
+        self.asked = True
+        return super().read(variable)
+
+    def write(self, variable: Variable, value: Any) -> None:
+        if self.again:
+            return
+        if self.parent is None:
+            variable.backend.write(variable, value)
+        else:
+            self.parent.write(variable, value)
+
+
+class Deferred(Replayed):
+    """Assignments inside take effect at its end: every read sees the value from before, as in the graphs of older Keras."""
+
+    __slots__ = ("pending",)
+
+    def __init__(self, made: list[Any]):
+        super().__init__(made)
+        self.pending: dict[Variable, Any] = {}
 
     def write(self, variable: Variable, value: Any) -> None:
         self.pending[variable] = value
@@ -129,14 +152,19 @@ def deferred() -> Deferred | None:
 
 
 def made_once(make: Callable[[], Any]) -> Any:
-    """``make()``; in a ``Deferred`` scope what it gave in the first run."""
-    run = deferred()
-    if run is None:
-        return make()
-    if run.at == len(run.made):
-        run.made.append(make())
-    run.at += 1
-    return run.made[run.at - 1]
+    """``make()``; in a ``Replayed`` scope what it gave in the first run."""
+    runs, found = [], local.scope
+    while found is not None:
+        if isinstance(found, Replayed):
+            runs.append(found)
+        found = found.parent
+    known = next((run for run in runs if run.at < len(run.made)), None)
+    value = make() if known is None else known.made[known.at]
+    for run in runs:
+        if run.at == len(run.made):
+            run.made.append(value)
+        run.at += 1
+    return value
 
 
 def latest(variable: Variable) -> Any:

@@ -22,6 +22,7 @@ from nyala.layers._old import OldLayer
 from nyala.layers._running import running
 
 if TYPE_CHECKING:
+    from nyala.layers._derived import Derived
     from nyala.layers.base import Layer
 
 
@@ -35,6 +36,7 @@ class LayerState(OldLayer, Called, Configurable):
             "_own_variables",
             "_losses",
             "_build_args",
+            "_derived",
             "_own_backend",
             "_last_input",
             "_parents",
@@ -50,6 +52,7 @@ class LayerState(OldLayer, Called, Configurable):
     _last_call: int
     _building: bool
     _build_args: Any
+    _derived: Derived | None
     _own_backend: Any
     _initialised: bool
     _checked: Any
@@ -70,6 +73,7 @@ class LayerState(OldLayer, Called, Configurable):
             _last_call=0,
             _building=False,
             _build_args=None,
+            _derived=None,
             _own_backend=None,
             _initialised=False,
             _checked=None,
@@ -107,15 +111,17 @@ class LayerState(OldLayer, Called, Configurable):
         if initializer is None:
             initializer = "glorot_uniform" if dtypes.is_float(dtype) else "zeros"
         with naming.at(self._scope_path()):
-            variable = Variable(
-                initializers.get(initializer),
-                shape=sizes,
-                dtype=dtype,
-                trainable=trainable,
-                autocast=autocast and self.autocast,
-                aggregation=aggregation,
-                name=name,
-                backend=self._own_backend.name if self._own_backend is not None else None,
+            variable = scope.made_once(
+                lambda: Variable(
+                    initializers.get(initializer),
+                    shape=sizes,
+                    dtype=dtype,
+                    trainable=trainable,
+                    autocast=autocast and self.autocast,
+                    aggregation=aggregation,
+                    name=name,
+                    backend=self._own_backend.name if self._own_backend is not None else None,
+                )
             )
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints_.get(constraint)

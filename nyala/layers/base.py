@@ -10,6 +10,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from nyala.base.variable import Variable
 from nyala.graph import infer, remat
 from nyala.graph.node import backend_of_inputs, symbolic_outputs
 from nyala.graph.symbolic import SymbolicTensor
-from nyala.layers import on_graph
+from nyala.layers import _derived, on_graph
 from nyala.layers._arguments import (
     Call,
     argument_names,
@@ -56,12 +57,16 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
             self.dtype_policy = named
             return type(self).build(self, *args, **kwargs)  # a quantized layer is of another class now
         self._building = True
+        run = None if naming.is_ours(type(self)) else scope.Replayed([])
+        before = {} if run is None else dict(vars(self))
         try:
-            with naming.at(self._scope_path()):
+            with naming.at(self._scope_path()), run or nullcontext():
                 result = build(self, *args, **kwargs)
         finally:
             self._building = False
         self._build_args = (args, kwargs)
+        if run is not None:
+            self._derived = _derived.find(self, before, run)
         self.built = True
         self._take_waiting()
         self._after_build()
@@ -215,7 +220,11 @@ class Layer(LayerState):
                 call = self.call if spec.ours else backend.user_code(self.call)
                 if self._remat is not None and self._remat.covers(self, call, args, kwargs):
                     call = remat.remat(call)
-                outputs = call(*args, **kwargs)
+                if self._derived is None:
+                    outputs = call(*args, **kwargs)
+                else:
+                    with _derived.anew([self]):
+                        outputs = call(*args, **kwargs)
             except Exception as error:
                 self._explain(error, args, kwargs)
                 if not outer_stack:

@@ -26,7 +26,7 @@ def array(x: Any) -> np.ndarray:
         (lambda: layers.Dense(3, activation="rellu"), "relu"),
         (lambda: layers.Conv2D(3, 2, groups=2), "filters must be a multiple of groups, got filters=3 and groups=2"),
         (lambda: layers.Conv2D(3, (2, 2, 2)), "kernel_size must be an int >= 1 or a tuple of 2 of them"),
-        (lambda: layers.Conv2D(3, 2, padding="causal"), "padding must be one of 'valid', 'same', got 'causal'"),
+        (lambda: layers.Conv2D(3, 2, padding="causal"), "padding must be one of 'valid', 'same', 'full', got 'causal'"),
         (lambda: layers.Conv2D(3, 2, strides=2, dilation_rate=2), "strides and dilation_rate cannot both exceed 1"),
         (lambda: layers.Conv2D(3, 7)(IMG), "does not fit into the input of shape (2, 5, 5, 3)"),
         (lambda: layers.Conv2D(3, 2)(X), "expected an input with 4 axes, got 3"),

@@ -8,6 +8,7 @@ from nyala import backends, ops
 from nyala._typing import Config, Identifier, Nest, Tensor
 from nyala.base import check, old, tree
 from nyala.base.variable import Variable
+from nyala.layers import _derived
 from nyala.layers.base import Layer
 from nyala.layers.input_spec import InputSpec
 from nyala.layers.recurrent.cells import (
@@ -121,7 +122,8 @@ class RNN(Layer):
             sequences = tree.map(lambda x: ops.flip(x, 1), sequences)
             mask = None if mask is None else ops.flip(mask, 1)
 
-        outputs, states = self._loop(sequences, states, mask, training)
+        with _derived.anew(c for c in _cells(self.cell) if isinstance(c, Layer)):
+            outputs, states = self._loop(sequences, states, mask, training)
         if mask is not None and self.zero_output_for_mask:
             ok = mask if self.return_sequences else mask[:, -1]
             outputs = tree.map(lambda y: rnn.keep(ok, y, ops.zeros_like(y)), outputs)
