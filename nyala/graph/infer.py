@@ -26,6 +26,7 @@ _SMALLER = (24, 16), (8, 4)
 
 class _Local(backends._Local):
     probe_batch: int | None = None
+    probe_other: int | None = None
     depth: int = 0
 
 
@@ -35,6 +36,13 @@ local = _Local()
 def abstract_batch() -> int | None:
     """The batch size that stands for "unknown" in the abstract evaluation that is running."""
     return local.probe_batch
+
+
+def unprobed(shape: tuple[int | None, ...], features: bool) -> tuple[int | None, ...]:
+    """``shape`` with ``None`` again for sizes that stand for "unknown", but for that of the last axis if it is of features."""
+    kept = len(shape) - 1 if features else len(shape)
+    unknown = [local.probe_batch, *[local.probe_other] * (kept - 1)]
+    return tuple(None if n == u else n for n, u in zip(shape, unknown)) + shape[max(kept, 1) :]
 
 
 def is_abstract() -> bool:
@@ -140,21 +148,25 @@ def _value_of(x: Any, known: dict[int, Any]) -> Any:
 
 
 def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendBase) -> Nest:
+    has_others = any(None in s.shape[1:] for s in specs)
+
     def probe(which: int, scale: int, others: tuple[int, int] = _OTHER) -> Nest:
         sized = tuple(_sized(s, _BATCH[which] * scale, others[which] * scale) for s in specs)
-        outer, local.probe_batch = local.probe_batch, _BATCH[which] * scale
+        outer = local.probe_batch, local.probe_other
+        local.probe_batch = _BATCH[which] * scale
+        local.probe_other = others[which] * scale if has_others else None
         try:
             with backends.backend_scope(backend):
                 return _abstract(run, sized, backend)
         finally:
-            local.probe_batch = outer
+            local.probe_batch, local.probe_other = outer
 
     try:
         first, second = probe(0, 1), probe(1, 1)
     except Exception as small:
         # A window or a split may need more than the usual sizes, a kernel a power of two in them, a table of positions
         # less; if it is none of these, the first error is the clear one.
-        smaller = [(1, few) for few in _SMALLER] if any(None in s.shape[1:] for s in specs) else []
+        smaller = [(1, few) for few in _SMALLER] if has_others else []
         for scale, others in [(_LARGER, _OTHER), *smaller]:
             try:
                 first, second = probe(0, scale, others), probe(1, scale, others)

@@ -173,7 +173,7 @@ def build_arguments(build: Callable[..., Any], shapes: dict[str, Any]) -> dict[s
 def shape_of(x: Any, backend: Any) -> Any:
     """The shape(s) for ``build``: a tuple, a nest of tuples, or ``None`` when there is no tensor.
 
-    In an abstract evaluation the batch size that stands for "unknown" is given as ``None`` again.
+    In an abstract evaluation the sizes that stand for "unknown" are given as ``None`` again.
     """
     if isinstance(x, SymbolicTensor):
         return x.shape
@@ -185,10 +185,8 @@ def shape_of(x: Any, backend: Any) -> Any:
         return type(x)(inner) if inner and not hasattr(x, "_fields") and any(s is not None for s in inner) else None
     if x is None or not hasattr(x, "shape"):
         return None
-    shape = backend.shape_of(x) if backend.is_tensor(x) else tuple(x.shape)
-    if shape and shape[0] is not None and shape[0] == infer.abstract_batch():
-        shape = (None, *shape[1:])
-    return tuple(shape)
+    shape = tuple(backend.shape_of(x) if backend.is_tensor(x) else x.shape)
+    return infer.unprobed(shape, "float" in str(x.dtype)) if infer.is_abstract() else shape
 
 
 def dtype_of(x: Any, backend: Any) -> str:

@@ -166,6 +166,29 @@ def test_a_deep_functional_model_is_no_recursion(backend: str) -> None:
     assert tuple(keras.Model(i, x)(_data(1, 2)).shape) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    "shape, dtype, stack",
+    [
+        ((None, 3), "float32", [layers.Conv1D, (4, 2), layers.Dense, (5,)]),
+        ((None,), "int32", [layers.Embedding, (9, 4), layers.Dense, (5,)]),
+    ],
+)
+def test_models_in_layers_are_built_for_any_length(shape: Any, dtype: str, stack: Any, backend: str) -> None:
+    class Holds(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stack = keras.Sequential([make(*given) for make, given in zip(stack[::2], stack[1::2])])
+
+        def call(self, x: Any) -> Any:
+            return self.stack(x)
+
+    model = keras.Sequential([keras.Input(shape, dtype=dtype), Holds()])
+    assert model.output_shape == (None, None, 5)
+    for length in (4, 6):
+        x = np.ones((2, length, *shape[1:]), dtype)
+        assert tuple(model(x).shape)[::2] == (2, 5)
+
+
 def test_layers_written_for_one_size_of_the_batch(backend: str) -> None:
     x, index = keras.Input((2,)), keras.Input((), dtype="int32")
 
