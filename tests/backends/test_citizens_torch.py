@@ -117,6 +117,9 @@ def test_a_layer_as_a_module():
     module.load_state_dict({k: torch.zeros_like(v) for k, v in state.items()})
     assert not any(w.any() for w in model.get_weights())
     module.to("cpu").float()
+    assert model.to("cpu") is model and model.cpu() is model
+    below = [p for m in model.modules() for p in m.parameters(recurse=False)]
+    assert [id(p) for p in below] == [id(p) for p in model.parameters()]  # as DistributedDataParallel finds them
     with pytest.raises(TypeError, match="dtype"):
         module.half()
     calls = []

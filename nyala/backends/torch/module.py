@@ -77,7 +77,7 @@ def as_module(layer: Any) -> nn.Module:
 
 
 _OF_MODULES = frozenset({
-    "parameters", "named_parameters", "buffers", "named_buffers", "state_dict", "load_state_dict",
+    "parameters", "named_parameters", "buffers", "named_buffers", "modules", "named_modules", "state_dict", "load_state_dict",
 })  # fmt: skip
 
 
@@ -85,6 +85,8 @@ def attribute_of_layer(layer: Any, name: str) -> Any:
     """``model.parameters()`` and the like, as users of Keras on torch write them."""
     if name in _OF_MODULES and layer.built:
         return getattr(as_module(layer), name)
+    if name in ("to", "cpu", "cuda") and layer.built:
+        return lambda *args, **kwargs: getattr(as_module(layer), name)(*args, **kwargs).layer
     raise AttributeError(name)
 
 
