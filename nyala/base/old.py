@@ -337,6 +337,9 @@ def loop_arguments(method: F) -> F:
         if asked and "accuracy" not in self.metrics_names:
             tell(f"{name}({asked[0]}=True)", "compile(metrics=['accuracy'])")
             self.compile(self.optimizer, self.loss, metrics=["accuracy"])
+        if kwargs.pop("reset_metrics", False):
+            tell(f"{name}(reset_metrics=True)", "model.reset_metrics() before it")
+            self.reset_metrics()
         queue = {k: kwargs.pop(k) for k in _QUEUE if k in kwargs}
         if queue:
             _set_queue(name, args[0] if args else kwargs.get("x"), queue)

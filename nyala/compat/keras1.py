@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -62,6 +63,29 @@ def obtain_input_shape(
     if require_flatten and None in found:
         check.fail("obtain_input_shape", f"include_top=True needs a known input_shape, got {found}")
     return found
+
+
+def has_arg(fn: Callable[..., Any], name: str, accept_all: bool = False) -> bool:
+    """Whether ``fn`` takes an argument by this name; with ``accept_all`` by ``**kwargs``, too."""
+    taken = inspect.signature(fn).parameters
+    if name in taken:
+        return taken[name].kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return accept_all and any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
+
+
+def to_list(x: Any, allow_tuple: bool = False) -> list[Any]:
+    return list(x) if isinstance(x, (list, tuple) if allow_tuple else list) else [x]
+
+
+def unpack_singleton(x: Any) -> Any:
+    """What stands alone in a list."""
+    return x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x
+
+
+def slice_arrays(arrays: Any, start: Any = None, stop: int | None = None) -> Any:
+    """Rows ``start`` to ``stop``, or those of the numbers in ``start``, of an array or of each in a list."""
+    rows = np.asarray(start) if np.ndim(start) else slice(start, stop)
+    return [None if x is None else x[rows] for x in arrays] if isinstance(arrays, list) else arrays[rows]
 
 
 def print_summary(

@@ -132,7 +132,12 @@ class Older:
         return list(inner.written)
 
     def _run_updates(self: Any, gradients: Sequence[Tensor], variables: list[Variable]) -> None:
-        loss, self.updates = GivenLoss(gradients, variables), []
+        loss = GivenLoss(gradients, variables)
+        optimizer = self
+        while isinstance(
+            optimizer, Older
+        ):  # one in another gives its list back if that is not empty, as a graph is made once
+            optimizer.updates, optimizer = [], vars(optimizer).get("optimizer")
         made = self._made.setdefault(tuple(map(id, variables)), [])
         with scope.Deferred(made), _older_names(variables):
             if next(iter(inspect.signature(self.get_updates).parameters)) == "params":  # Keras 1
@@ -156,7 +161,9 @@ class Older:
         # A first run makes the slots; what it assigns is dropped.
         with backend.outside_trace(), scope.StateScope():
             self._run_updates([ops.zeros(v.shape, v.dtype) for v in variables], variables)
-        self._variables += [v for v in self._made[tuple(map(id, variables))] if isinstance(v, Variable)]
+        own = [v for v in self._made[tuple(map(id, variables))] if isinstance(v, Variable)]
+        inner = vars(self).get("optimizer")
+        self._variables += [*own, *(inner.variables if isinstance(inner, Older) else ())]
 
     # -- _resource_apply_dense -----------------------------------------------------------------------------------------
 

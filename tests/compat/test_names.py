@@ -42,6 +42,11 @@ def test_helpers_of_keras_1(capsys: pytest.CaptureFixture[str]) -> None:
     keras1.print_summary(model.layers)
     assert "turned" in capsys.readouterr().out and keras1.count_params(model.weights * 2) == 5
     assert list(keras1.probas_to_classes(np.array([[0.2], [0.7]]))) == [0, 1]
+    assert keras1.has_arg(model.call, "training") and not keras1.has_arg(model.call, "nosuch", accept_all=False)
+    assert keras1.to_list((1, 2)) == [(1, 2)] and keras1.unpack_singleton([3]) == 3
+    assert [len(x) for x in keras1.slice_arrays([np.ones(5)] * 2, 1, 3)] == [2, 2] and keras1.slice_arrays(
+        np.arange(4), [2]
+    )[0] == 2
     assert list(keras1.probas_to_classes(np.eye(2))) == [0, 1] == list(keras1.categorical_probas_to_classes(np.eye(2)))
     assert keras1.accuracy(np.array([1, 2]), np.array([1, 3])) == 0.5
     assert facade("preprocessing.text").base_filter()[0] == "!"

@@ -66,6 +66,17 @@ class Slow(optimizers.Optimizer):
         super().__init__(**kwargs)
         self.optimizer = optimizers.get(optimizer)
 
+    @property
+    def lr(self) -> Any:
+        return self.optimizer.lr
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        self.optimizer.lr = value
+
+    def get_config(self) -> Any:
+        return {**super().get_config(), "optimizer": optimizers.serialize(self.optimizer)}
+
     def get_updates(self, loss: Any, params: Any) -> Any:
         rate = self.optimizer.lr
         for p in params:
@@ -215,6 +226,21 @@ def test_steps_as_the_built_in_one(name: str, backend: str, monkeypatch: pytest.
     assert int(mine.iterations) == 4
     if type(mine).get_config is not optimizers.Optimizer.get_config and name != "wrapped" and "scaled" not in name:
         assert type(mine).from_config(mine.get_config()).get_config() == mine.get_config()
+
+
+def test_one_in_another_goes_on_from_a_file(backend: str, tmp_path: Any) -> None:
+    x, y = np.random.default_rng(0).normal(size=(8, 4)), np.ones((8, 1))
+    model = nyala.Sequential([layers.Input((4,)), layers.Dense(1)])
+    model.compile(Slow(Slow("adam")), "mse")
+    model.fit(x, y, epochs=2, verbose=0)
+    model.save(tmp_path / "m.keras")
+    again = nyala.models.load_model(tmp_path / "m.keras", custom_objects={"Slow": Slow})
+    for m in (model, again):
+        m.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    assert (
+        int(again.optimizer.optimizer.optimizer.iterations) == int(model.optimizer.optimizer.optimizer.iterations) == 4
+    )
+    np.testing.assert_allclose(again.get_weights()[0], model.get_weights()[0], rtol=1e-6)
 
 
 def test_in_a_compiled_step(backend: str, tmp_path: Any) -> None:
