@@ -166,6 +166,15 @@ def test_a_deep_functional_model_is_no_recursion(backend: str) -> None:
     assert tuple(keras.Model(i, x)(_data(1, 2)).shape) == (1, 2)
 
 
+def test_sizes_computed_by_ops(backend: str) -> None:
+    class Grouped(layers.Layer):
+        def call(self, x: Any) -> Any:
+            size = ops.minimum(4, ops.shape(x)[0]) if backend != "jax" else min(4, ops.shape(x)[0])  # jax traces it
+            return ops.reshape(x, (size, -1, 3))
+
+    assert Grouped()(keras.Input((3,))).shape == (4, None, 3)
+
+
 @pytest.mark.parametrize(
     "shape, dtype, stack",
     [

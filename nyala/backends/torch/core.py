@@ -110,7 +110,10 @@ class Backend(BackendBase):
             kind = x.dtype if dtype is None else native_dtype(dtype)
             return x if x.dtype is kind else x.to(kind)
         if isinstance(x, (bool, int, float)):
-            return torch.full((), x, dtype=native_dtype(dtype or type(x)), device=default_device())
+            kind, device = native_dtype(dtype or type(x)), default_device()
+            if _local.fake is not None:  # of fake tensors only these know their value, as a size must
+                return torch.tensor(x, dtype=kind, device=device)
+            return torch.full((), x, dtype=kind, device=device)
         if isinstance(x, Variable):
             return self.convert(x._as_foreign(self), dtype)
         owner = backends.of(x)
