@@ -6,6 +6,7 @@ axis and the other axes have pairs of their own, so that their quotients differ 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -179,8 +180,12 @@ def _probed(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendB
 
 
 def _of_one_size(run: Callable[..., Nest], specs: list[TensorSpec], backend: BackendBase, error: Exception) -> Nest:
-    """What code gives that was written for one size of the batch: a single row broadcasts to it, or some inputs have it."""
-    for rows in (1, *{s.shape[0]: None for s in specs if s.shape and s.shape[0] not in (None, 1)}):
+    """What code gives that was written for one size of the batch: a single row broadcasts to it, or some inputs have it, as the
+    rows of a square matrix have.
+    """
+    batches = [s.shape[0] for s in specs if s.shape]
+    others = [n for s in specs for n in s.shape[1:]]
+    for rows in (1, *{n: None for n in [*batches, *others] if n not in (None, 1)}):
         outer, local.probe_batch = local.probe_batch, rows
         try:
             with backends.backend_scope(backend):
@@ -191,8 +196,12 @@ def _of_one_size(run: Callable[..., Nest], specs: list[TensorSpec], backend: Bac
             local.probe_batch = outer
         shapes = [x.shape for x in tree.flatten(found) if isinstance(x, TensorSpec)]
         if shapes and not any((rows == 1 and s[:1] in ((), (1,))) or _OTHER[0] in s for s in shapes):
-            return found
+            return found if rows in batches or rows == 1 else tree.map(functools.partial(_without_batch, rows), found)
     raise error from None
+
+
+def _without_batch(rows: int, x: Any) -> Any:
+    return TensorSpec((None, *x.shape[1:]), x.dtype) if isinstance(x, TensorSpec) and x.shape[:1] == (rows,) else x
 
 
 def _sized(spec: TensorSpec, batch: int, other: int) -> TensorSpec:

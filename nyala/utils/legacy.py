@@ -34,10 +34,15 @@ def deserialize_keras_object(
     if identifier is None:
         return None
     known = {**(module_objects or {}), **(custom_objects or {})}
+
+    def of_users(name: str) -> Any:
+        found = registry.custom(name, custom_objects)
+        return found if found is not None else (module_objects or {}).get(name)
+
     if isinstance(identifier, Mapping):
         if "class_name" not in identifier or "config" not in identifier:
             check.fail("deserialize_keras_object", f"a config has class_name and config, got {dict(identifier)}")
-        found = registry.custom(identifier["class_name"], known)
+        found = of_users(identifier["class_name"])
         with registry.custom_object_scope(known):
             if found is None:
                 return configurable.deserialize(dict(identifier))
@@ -47,7 +52,7 @@ def deserialize_keras_object(
                 else found(**identifier["config"])
             )
     if isinstance(identifier, str):
-        found = registry.custom(identifier, known)
+        found = of_users(identifier)
         found = (
             found
             if found is not None

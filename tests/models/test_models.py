@@ -212,6 +212,16 @@ def test_layers_written_for_one_size_of_the_batch(backend: str) -> None:
     np.testing.assert_allclose(found[0], rows[0], rtol=1e-6)
 
 
+def test_a_batch_that_is_the_rows_of_a_square_matrix(backend: str) -> None:
+    """As convolutions over one graph take their nodes."""
+    x, edges = keras.Input((2,)), keras.Input((5,))
+    out = layers.Lambda(lambda both: ops.matmul(both[1], both[0]))([x, edges])
+    assert out.shape == (None, 2)
+    rows, square = _data(5, 2), _data(5, 5)
+    found = keras.Model([x, edges], out).predict([rows, square], batch_size=5, verbose=0)
+    np.testing.assert_allclose(found, square @ rows, rtol=1e-5)
+
+
 def test_clone_model_draws_new_weights(backend: str) -> None:
     i = keras.Input((3,))
     functional = keras.Model(i, ops.relu(layers.Dense(2, name="d")(i)) + 1.0)
