@@ -60,7 +60,9 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
         run = None if naming.is_ours(type(self)) else scope.Replayed([])
         before = {} if run is None else dict(vars(self))
         try:
-            with naming.at(self._scope_path()), run or nullcontext():
+            # What a user computes there is kept: it must not be part of a trace.
+            outside = nullcontext() if run is None else self._find_backend().outside_trace()
+            with naming.at(self._scope_path()), run or nullcontext(), outside:
                 result = build(self, *args, **kwargs)
         finally:
             self._building = False

@@ -166,6 +166,27 @@ def test_a_deep_functional_model_is_no_recursion(backend: str) -> None:
     assert tuple(keras.Model(i, x)(_data(1, 2)).shape) == (1, 2)
 
 
+def test_what_a_build_computes_is_kept(backend: str) -> None:
+    class Inner(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.scale = ops.arange(shape[-1], dtype="float32") * 2.0
+
+        def call(self, x: Any) -> Any:
+            return x * self.scale
+
+    class Outer(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)  # built in the abstract evaluation of this layer
+
+    model = keras.Sequential([keras.Input((3,)), Outer()])
+    for _ in range(2):
+        np.testing.assert_allclose(_numpy(model(np.ones((2, 3), "float32"))), [[0, 2, 4]] * 2)
+
+
 def test_sizes_computed_by_ops(backend: str) -> None:
     class Grouped(layers.Layer):
         def call(self, x: Any) -> Any:
