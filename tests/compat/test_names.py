@@ -63,7 +63,9 @@ def test_helpers_of_keras_1(capsys: pytest.CaptureFixture[str]) -> None:
     decorated = facade("legacy.interfaces").legacy_get_updates_support(len)
     assert decorated is len and facade("utils").legacy.deserialize_keras_object("relu", {"relu": len}) is len
     with nyala.utils.custom_object_scope({"mine": dict}):
-        assert facade("utils").legacy.deserialize_keras_object({"class_name": "mine", "config": {}}, {"mine": len}) == {}
+        assert (
+            facade("utils").legacy.deserialize_keras_object({"class_name": "mine", "config": {}}, {"mine": len}) == {}
+        )
 
 
 @pytest.mark.parametrize(

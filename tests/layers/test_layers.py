@@ -110,6 +110,15 @@ def test_lora(backend: str) -> None:
     assert layers.deserialize(layers.serialize(layer)).lora_alpha == 6
 
 
+def test_a_convolution_whose_kernel_is_changed_first(backend: str) -> None:
+    class Centred(layers.Conv1D):
+        def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+            return super().convolution_op(inputs, kernel - ops.mean(kernel))
+
+    found = Centred(2, 1, kernel_initializer="ones", bias_initializer="ones")(np.ones((1, 3, 4), "float32"))
+    np.testing.assert_array_equal(ops.convert_to_numpy(found), np.ones((1, 3, 2)))
+
+
 def test_time_distributed(backend: str) -> None:
     layer = layers.TimeDistributed(layers.Dense(5))
     y = layer(X)
