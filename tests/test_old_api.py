@@ -624,6 +624,10 @@ def test_a_symbolic_loss(backend: str) -> None:
     found = model.evaluate(x, x, batch_size=64, verbose=0, return_dict=True)
     np.testing.assert_allclose(found["loss"], penalty + error, rtol=1e-4)
     np.testing.assert_allclose(found["top"], encoder.predict(x, verbose=0).max(), rtol=1e-5)
+    model.metrics_names.append("low")
+    model.metrics_tensors.append(K.min(hidden, axis=-1))
+    low = model.evaluate(x, x, verbose=0, return_dict=True)["low"]
+    np.testing.assert_allclose(low, encoder.predict(x, verbose=0).min(-1).mean(), rtol=1e-5)
     model.compile("sgd")
     assert model.fit(x, epochs=3, verbose=0).history["loss"][-1] < penalty
 

@@ -163,7 +163,7 @@ class Older:
             self._run_updates([ops.zeros(v.shape, v.dtype) for v in variables], variables)
         own = [v for v in self._made[tuple(map(id, variables))] if isinstance(v, Variable)]
         inner = vars(self).get("optimizer")
-        self._variables += [*own, *(inner.variables if isinstance(inner, Older) else ())]
+        self._variables += [*own, *(getattr(inner, "variables") if isinstance(inner, Older) else ())]
 
     # -- _resource_apply_dense -----------------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,34 @@ import numpy as np
 from nyala.base import check, old, tree
 
 
+class Appended(list[Any]):
+    """A list that hands on what is appended to it."""
+
+    def __init__(self, items: Iterable[Any], take: Callable[[Any], None]):
+        super().__init__(items)
+        self.take = take
+
+    def append(self, item: Any) -> None:
+        super().append(item)
+        self.take(item)
+
+
 class OldTrainer:
     """Mixed into ``Trainer``."""
+
+    _half_metrics: tuple[list[str], list[Any]]
+
+    @property
+    def metrics_tensors(self) -> list[Any]:
+        """Keras 2, until 2.2: a symbolic tensor appended here is reported under the name appended to ``metrics_names``."""
+        return Appended((), functools.partial(self._take_half, 1))
+
+    def _take_half(self, which: int, half: Any) -> None:
+        names, tensors = halves = self.__dict__.setdefault("_half_metrics", ([], []))
+        halves[which].append(half)
+        if names and tensors:
+            old.tell("model.metrics_tensors.append(tensor)", "a metric that a layer updates in its call")
+            self.add_metric(tensors.pop(0), name=names.pop(0))  # type: ignore[attr-defined]
 
     @property
     def compiled_metrics(self) -> Any:

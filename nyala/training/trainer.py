@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from nyala.training import data as data_
 from nyala.training import loop
 from nyala.training.callbacks import History
 from nyala.training.compile import CompileLoss, CompileMetrics
-from nyala.training.old import OldTrainer
+from nyala.training.old import Appended, OldTrainer
 from nyala.training.state_tree import get as get_state
 from nyala.training.state_tree import put as put_state
 from nyala.training.steps import step_function
@@ -181,7 +182,7 @@ class Trainer(OldTrainer):
     @property
     def metrics_names(self) -> list[str]:
         """The names of what ``evaluate`` returns, in its order."""
-        return list(self.get_metrics_result())
+        return Appended(self.get_metrics_result(), functools.partial(self._take_half, 0))
 
     def reset_metrics(self) -> None:
         """Set all metrics to their beginning."""
