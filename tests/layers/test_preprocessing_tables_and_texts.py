@@ -267,3 +267,11 @@ def test_a_vocabulary_file_is_read_for_code_and_never_for_a_file(tmp_path: Any) 
 def test_errors(make: Any, message: str) -> None:
     with pytest.raises((ValueError, NotImplementedError, FileNotFoundError), match=message):
         make()
+
+
+def test_columns_of_a_table(backend):
+    pd = pytest.importorskip("pandas")
+    words = pd.Series(["a b", "c", "d"])
+    lookup = layers.StringLookup(vocabulary=["c", "a b"])
+    for column in (words, words.values, words.astype("category")):
+        assert ops.convert_to_numpy(lookup(column)).tolist() == [2, 1, 0]

@@ -54,6 +54,8 @@ class HostLayer(DataLayer):
             leaves = tree.flatten(inputs)
             if host.owner(leaves) is None and not any(isinstance(x, (SymbolicTensor, np.ndarray)) for x in leaves):
                 inputs = np.asarray(inputs)
+        elif hasattr(inputs, "to_numpy"):  # a column of a table
+            inputs = inputs.to_numpy()
         return super().__call__(inputs, *args, **kwargs)
 
     def _convert_input(self, x: Any, backend: Any) -> Any:
