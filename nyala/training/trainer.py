@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,12 @@ from nyala.training.steps import step_function
 
 _RESOLVED = {"steps_per_execution": 1, "jit_compile": True}
 """Keras's files hold what ``"auto"`` came to on the backend that saved them, not what was asked for."""
+
+
+@functools.lru_cache(maxsize=256)
+def _takes_training(compute_loss: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(compute_loss).parameters.values()
+    return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 class Trainer(OldTrainer):
@@ -240,8 +247,14 @@ class Trainer(OldTrainer):
         """``compute_loss`` without side effects: ``(loss, the three lists of values afterwards)``."""
         groups = dict(trainable=trainable_variables, non_trainable=non_trainable_variables, metrics=metrics_variables)
         with self._holding("stateless_compute_loss", **groups) as state:  # type: ignore[attr-defined]
-            loss = self.compute_loss(x, y, y_pred, sample_weight, training)
+            loss = self._loss_of(training, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
         return loss, tuple([state.values[v] for v in getattr(self, f"{name}_variables")] for name in groups)
+
+    def _loss_of(self, training: bool, **given: Nest) -> Tensor:
+        """``compute_loss``, which in programs of early Keras 3 has no ``training``."""
+        if _takes_training(type(self).compute_loss):
+            given["training"] = training
+        return self.compute_loss(**given)  # type: ignore[arg-type]
 
     def _no_loss_is_fine(self) -> bool:
         return self._overrides("train_step")
@@ -285,7 +298,7 @@ class Trainer(OldTrainer):
 
         def forward() -> tuple[Tensor, tuple[Tensor, Nest, list[Tensor]]]:
             y_pred = self(x, training=True)  # type: ignore[operator]
-            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+            loss = self._loss_of(True, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
             return optimizer.scale_loss(loss), (loss, y_pred, self._named_values)
 
         variables = self._trained_weights()
@@ -335,7 +348,7 @@ class Trainer(OldTrainer):
     def _test_once(self, data: Any, want_logs: bool) -> tuple[Tensor, Any]:
         x, y, sample_weight = data_.unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)  # type: ignore[operator]
-        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False)
+        loss = self._loss_of(False, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
         return self._after_step(x, y, y_pred, sample_weight, loss, want_logs)
 
     def _after_step(self, x: Nest, y: Nest, y_pred: Nest, sample_weight: Nest, loss: Tensor, want_logs: bool) -> Any:

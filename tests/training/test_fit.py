@@ -515,3 +515,22 @@ def test_a_table_of_positions_shorter_than_the_probes(backend: str) -> None:
             return x + ops.convert_to_tensor(table)[:, : ops.shape(x)[1]]
 
     assert Positions()(keras.Input((None, 2))).shape == (None, None, 2)
+
+
+def test_a_loss_of_ones_own_without_training(backend: str) -> None:
+    class Mine(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
+            return ops.mean(ops.square(y_pred))
+
+    model = Mine()
+    model.compile("sgd")
+    x = np.ones((4, 2), "float32")
+    first, last = model.fit(x, x[:, :1], epochs=2, verbose=0).history["loss"]
+    assert last < first
