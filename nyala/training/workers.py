@@ -57,6 +57,7 @@ def prepared(
     """
     ahead = max(workers, ahead)
     before = multiprocessing.active_children() if processes else []
+    children: set[Any] = set()
     # For each job that waits, by its position modulo ``ahead``, who has taken it.
     board: MutableSequence[int] = multiprocessing.RawArray("q", ahead) if processes else [0] * ahead  # type: ignore[assignment]
     pool: Executor
@@ -69,30 +70,32 @@ def prepared(
 
     def submit(position: int, index: int) -> _Job:
         board[position % ahead] = 0
-        return _Job(position, index, pool.submit(run, position, index))
+        job = _Job(position, index, pool.submit(run, position, index))
+        if processes:  # the pool begins them one by one
+            children.update(child for child in multiprocessing.active_children() if child not in before)
+        return job
 
     numbered = enumerate(indices)
+    jobs: collections.deque[_Job] = collections.deque()
     try:
-        jobs = collections.deque(submit(*one) for one in itertools.islice(numbered, ahead))
-        children = [c for c in multiprocessing.active_children() if c not in before] if processes else []
+        jobs.extend(submit(*one) for one in itertools.islice(numbered, ahead))
         while jobs:
-            try:
-                yield _result(jobs[0], board, processes, who)
-            except BrokenExecutor:
-                dead = [c for c in children if c.exitcode] or children
-                # The pool ends the others by SIGTERM when one has died.
-                first = next((c for c in dead if c.exitcode != -15), dead[0]) if dead else None
-                told = f"worker process {first.pid} (exit code {first.exitcode})" if first else "a worker process"
-                check.fail(
-                    who,
-                    f"{told} died; batches {[job.index for job in jobs][:workers]} were in work. Exit code -9 is mostly the "
-                    "system's want of memory. Fewer workers, or use_multiprocessing=False, may help",
-                    RuntimeError,
-                )
+            yield _result(jobs[0], board, processes, who)
             jobs.popleft()
             following = next(numbered, None)
             if following is not None:
                 jobs.append(submit(*following))
+    except BrokenExecutor:
+        pool.shutdown(cancel_futures=True)  # until then exit codes may not be known
+        # The pool ends the others by SIGTERM when one has died.
+        dead = sorted((c for c in children if c.exitcode), key=lambda c: c.exitcode == -15)
+        told = f"worker process {dead[0].pid} (exit code {dead[0].exitcode})" if dead else "a worker process"
+        check.fail(
+            who,
+            f"{told} died; batches {[job.index for job in jobs][:workers]} were in work. Exit code -9 is mostly the "
+            "system's want of memory. Fewer workers, or use_multiprocessing=False, may help",
+            RuntimeError,
+        )
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
