@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import numpy as np
 
-from nyala.base import old
+from nyala.base import check, old
 from nyala.datasets._files import Arrays, cached
 from nyala.datasets._plain import npz
 from nyala.datasets._words import prepare, shuffled
@@ -26,6 +27,7 @@ def load_data(
     start_char: int | None = 1,
     oov_char: int | None = 2,
     index_from: int = 3,
+    **kwargs: Any,
 ) -> tuple[Arrays, Arrays]:
     """``(x_train, y_train), (x_test, y_test)``: object arrays (n,) of lists of word numbers, labels int64 (n,).
 
@@ -40,6 +42,7 @@ def load_data(
         start_char: the mark before each review. oov_char: the mark for words left out; ``None`` for no mark.
         index_from: added to the word numbers.
     """
+    check.no_extra("imdb.load_data", kwargs, ("num_words", "skip_top", "maxlen", "seed", "start_char", "oov_char"))
     arrays = npz(cached(os.fspath(path), "imdb.npz", _SHA256))
     rng = np.random.RandomState(seed)
     parts = [shuffled(rng, arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
