@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,8 @@ def rounded(x: Any) -> Any:
 def test_configs_are_keras_s(ours: Any, theirs: Any, name: str) -> None:
     made = [getattr(k, name)(*ARGUMENTS.get(name, ())) for k in (ours, theirs)]
     mine, expected = configurable.serialize(made[0]), keras.saving.serialize_keras_object(made[1])
+    if "name" in expected["config"]:  # Keras goes on counting from test to test
+        expected["config"]["name"] = re.sub(r"_\d+$", "", expected["config"]["name"])
     if name in KERAS_FORGETS and KERAS_FORGETS[name] not in expected["config"]:
         del mine["config"][KERAS_FORGETS[name]]
     assert list(mine["config"]) == list(expected["config"])
