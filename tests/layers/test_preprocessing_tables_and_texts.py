@@ -270,7 +270,8 @@ def test_errors(make: Any, message: str) -> None:
 
 
 def test_columns_of_a_table(backend):
-    pd = pytest.importorskip("pandas")
+    import pandas as pd
+
     words = pd.Series(["a b", "c", "d"])
     lookup = layers.StringLookup(vocabulary=["c", "a b"])
     for column in (words, words.values, words.astype("category")):
